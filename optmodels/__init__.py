@@ -1,0 +1,74 @@
+"""optmodels: planning green AI and compute infrastructure, with proven optima.
+
+One instance object is accepted by the oracle, by planners and by online algorithms, and one audit
+judges them all:
+
+>>> import optmodels as om
+>>> inst = om.generate("scaling.job", seed=1)
+>>> plan = om.solve(inst)
+>>> plan.status.value
+'optimal'
+
+Everything here is imported on first use, so that ``import optmodels`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optmodels.api import check, explain, generate, load, solve
+    from optmodels.compare import Comparison, compare
+    from optmodels.instance import Instance
+    from optmodels.plan import Plan
+    from optmodels.policy import Observation, Policy
+    from optmodels.registry import problems
+    from optmodels.solve import explain_model, solve_model
+
+__version__ = _version("optmodels")
+
+_HOME = {
+    "check": "optmodels.api",
+    "explain": "optmodels.api",
+    "generate": "optmodels.api",
+    "load": "optmodels.api",
+    "solve": "optmodels.api",
+    "Comparison": "optmodels.compare",
+    "compare": "optmodels.compare",
+    "Instance": "optmodels.instance",
+    "Plan": "optmodels.plan",
+    "Observation": "optmodels.policy",
+    "Policy": "optmodels.policy",
+    "problems": "optmodels.registry",
+    "explain_model": "optmodels.solve",
+    "solve_model": "optmodels.solve",
+}
+
+__all__ = [
+    "Comparison",
+    "Instance",
+    "Observation",
+    "Plan",
+    "Policy",
+    "check",
+    "compare",
+    "explain",
+    "explain_model",
+    "generate",
+    "load",
+    "problems",
+    "solve",
+    "solve_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'optmodels' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,352 @@
+"""The plan: decisions, what they cost, and the proof that they are allowed.
+
+Whoever decides (a solver, a threshold rule, a person with a spreadsheet), the result is a `Plan`,
+and it is made in one way only: the problem's audit recomputes cost and feasibility in numpy from
+the raw instance and the decisions. The objective that a plan reports is the audit's, never the
+solver's. A plan whose audit finds a violation does not exist: making it raises `AuditError`.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from optmodels.errors import AuditError, Flaw, InputError
+from optmodels.folder import write_text_atomically
+
+PLAN_VERSION = 1
+_PLAN_BYTES = 2**28
+_SHOWN_VIOLATIONS = 10
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of optmodels, Python and what computes the numbers."""
+    found = {"python": platform.python_version()}
+    for name in ("optmodels", "numpy", "scipy", "pandas", "pyomo", "highspy", "cvxpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class Cost(Mapping[str, float]):
+    """What a plan costs, split into named columns with their units in the names.
+
+    Parameters
+    ----------
+    parts
+        Columns that add up to the total, such as ``execution_g`` and ``switching_g``.
+    quantities
+        Further quantities that are reported beside them, such as ``energy_kwh``.
+    unit
+        Unit of the total.
+    """
+
+    parts: Mapping[str, float]
+    quantities: Mapping[str, float]
+    unit: str
+
+    @property
+    def total(self) -> float:
+        """Sum of the parts: the objective of the problem."""
+        return float(sum(self.parts.values()))
+
+    @property
+    def columns(self) -> dict[str, float]:
+        """Total, parts and quantities by name."""
+        return {"total": self.total, **self.parts, **self.quantities}
+
+    def __getitem__(self, name: str) -> float:
+        return self.columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __repr__(self) -> str:
+        split = ", ".join(f"{k} {v:,.6g}" for k, v in {**self.parts, **self.quantities}.items())
+        return f"{self.total:,.6g} {self.unit} ({split})"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One limit that a plan breaks.
+
+    Parameters
+    ----------
+    limit
+        The limit in the words of the problem ("rate cap").
+    where
+        Slot, site or job.
+    value
+        What the plan does.
+    allowed
+        What would have been allowed.
+    """
+
+    limit: str
+    where: str
+    value: float
+    allowed: str
+
+    def __str__(self) -> str:
+        place = f" at {self.where}" if self.where else ""
+        return f"{self.limit}{place}: {self.value:.9g} (allowed: {self.allowed})"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit found: the recomputed cost and every broken limit."""
+
+    cost: Cost
+    violations: tuple[Violation, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether no limit is broken."""
+        return not self.violations
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The violations, one a row."""
+        return pd.DataFrame(
+            [asdict(v) for v in self.violations], columns=["limit", "where", "value", "allowed"]
+        )
+
+    def require(self, who: str) -> None:
+        """Raise if any limit is broken.
+
+        Raises
+        ------
+        AuditError
+            Names the broken limits.
+        """
+        if self.violations:
+            shown = [f"  - {v}" for v in self.violations[:_SHOWN_VIOLATIONS]]
+            more = len(self.violations) - _SHOWN_VIOLATIONS
+            if more > 0:
+                shown.append(f"  ... and {more} more.")
+            count = len(self.violations)
+            head = f"The plan of {who} breaks {count} limit{'' if count == 1 else 's'}:"
+            raise AuditError("\n".join([head, *shown]))
+
+    def __repr__(self) -> str:
+        verdict = "no limit broken" if self.ok else f"{len(self.violations)} limits broken"
+        return f"Audit({verdict}; {self.cost!r})"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a plan was made, enough to make it again.
+
+    Parameters
+    ----------
+    method
+        Algorithm or policy, in words.
+    seconds
+        Wall time of making the decisions.
+    options
+        Options that were given.
+    seed
+        Seed of every random choice, None where there was none.
+    """
+
+    method: str
+    seconds: float
+    options: Mapping[str, object] = field(default_factory=dict)
+    seed: int | None = None
+    versions: Mapping[str, str] = field(default_factory=installed_versions)
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """Audited decisions for one instance.
+
+    Parameters
+    ----------
+    problem, instance, fingerprint
+        Which question the plan answers: problem, instance name, instance fingerprint.
+    maker
+        "optimum", or the name of the policy that decided.
+    status
+        Status in the words of `optmodels.solve.Status`.
+    bound
+        Proven lower bound on the objective of any plan; None where none was computed.
+    tables
+        Decisions and their consequences as labelled frames.
+    audit
+        The audit of the decisions; it must be clean.
+    provenance
+        How the plan was made.
+
+    Raises
+    ------
+    AuditError
+        The audit found a violation.
+    """
+
+    problem: str
+    instance: str
+    fingerprint: str
+    maker: str
+    status: str
+    bound: float | None
+    tables: Mapping[str, pd.DataFrame]
+    audit: Audit
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        self.audit.require(f"'{self.maker}' for {self.instance}")
+
+    @property
+    def cost(self) -> Cost:
+        """The audited cost."""
+        return self.audit.cost
+
+    @property
+    def objective(self) -> float:
+        """The audited total cost."""
+        return self.audit.cost.total
+
+    @property
+    def gap(self) -> float | None:
+        """Relative distance between objective and bound, None without a bound."""
+        if self.bound is None:
+            return None
+        return max(0.0, self.objective - self.bound) / max(abs(self.objective), 1e-12)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The main table of decisions, the first of `tables`."""
+        return next(iter(self.tables.values())).copy()
+
+    def summary(self) -> dict[str, object]:
+        """The plan in one flat record, as the command line prints it."""
+        return {
+            "problem": self.problem,
+            "instance": self.instance,
+            "fingerprint": self.fingerprint,
+            "maker": self.maker,
+            "method": self.provenance.method,
+            "status": str(self.status),
+            "objective": self.objective,
+            "bound": self.bound,
+            "gap": self.gap,
+            "cost": self.cost.columns,
+            "unit": self.cost.unit,
+            "seconds": self.provenance.seconds,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write the plan to one JSON file, all or nothing; numbers keep every digit."""
+        content = {
+            "optmodels_plan": PLAN_VERSION,
+            **self.summary(),
+            "provenance": asdict(self.provenance),
+            "tables": {name: _table_to_json(frame) for name, frame in self.tables.items()},
+        }
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        write_text_atomically(Path(path), text + "\n")
+        return Path(path)
+
+    def __repr__(self) -> str:
+        bound = "none" if self.bound is None else f"{self.bound:,.9g} {self.cost.unit}"
+        gap = "" if self.gap is None else f", gap {self.gap:.2g}"
+        lines = [
+            f"Plan of '{self.maker}' for {self.instance} ({self.problem})",
+            f"  status     {self.status}",
+            f"  objective  {self.objective:,.9g} {self.cost.unit}",
+            f"  bound      {bound}{gap}",
+        ]
+        columns = {**self.cost.parts, **self.cost.quantities}
+        lines += [f"  {name:<20} {value:,.6g}" for name, value in columns.items()]
+        lines.append(f"  method     {self.provenance.method} ({self.provenance.seconds:.3g} s)")
+        lines += [f"  table {name}: {len(frame)} rows" for name, frame in self.tables.items()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head, *_ = repr(self).splitlines()
+        frame = pd.Series(self.summary()).drop("cost").to_frame("value")
+        costs = pd.Series(self.cost.columns, name=self.cost.unit).to_frame()
+        return f"<b>{html.escape(head)}</b>{frame.to_html()}{costs.to_html()}"
+
+
+@dataclass(frozen=True)
+class StoredPlan:
+    """A plan as read from a file: claims and decisions, not yet audited.
+
+    `optmodels.check` audits it against its instance and turns it into a `Plan`.
+    """
+
+    fingerprint: str
+    claims: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+
+
+def read_plan(path: str | Path) -> StoredPlan:
+    """Read the file of a plan.
+
+    Raises
+    ------
+    InputError
+        The file is not a readable plan, or of a newer version.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_PLAN_BYTES + 1)
+        if len(raw) > _PLAN_BYTES:
+            raise ValueError(f"larger than {_PLAN_BYTES} bytes")
+        content = json.loads(raw.decode())
+        version = content["optmodels_plan"]
+        if not isinstance(version, int) or version > PLAN_VERSION:
+            allowed = f"1 to {PLAN_VERSION}"
+            what = "is newer than this release reads"
+            raise InputError(Flaw(what, path.name, value=version, allowed=allowed))
+        tables = {str(n): _table_from_json(t) for n, t in content["tables"].items()}
+        claims = {k: content[k] for k in ("problem", "maker", "status", "objective", "bound")}
+        provenance = content["provenance"]
+        claims["method"] = str(provenance["method"])
+        claims["seconds"] = float(provenance["seconds"])
+        return StoredPlan(str(content["fingerprint"]), claims, tables)
+    except OSError as error:
+        what = f"cannot be read ({error.strerror or error})"
+        raise InputError(Flaw(what, file=str(path), fix="give the file of a saved plan")) from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        what = f"is not a plan file ({type(error).__name__}: {error})"
+        fix = "save a plan with plan.save or `optmodels solve --out`"
+        raise InputError(Flaw(what, file=path.name, fix=fix)) from None
+
+
+def _table_to_json(frame: pd.DataFrame) -> dict[str, object]:
+    columns: dict[str, Sequence[object]] = {}
+    times = []
+    for name, values in frame.items():
+        if isinstance(values.dtype, pd.DatetimeTZDtype):
+            times.append(str(name))
+            columns[str(name)] = [stamp.isoformat() for stamp in values]
+        else:
+            columns[str(name)] = values.tolist()
+    return {"times": times, "columns": columns}
+
+
+def _table_from_json(content: Mapping[str, Any]) -> pd.DataFrame:
+    frame = pd.DataFrame({str(k): list(v) for k, v in content["columns"].items()})
+    for name in content["times"]:
+        frame[name] = pd.to_datetime(frame[name], utc=True)
+    return frame

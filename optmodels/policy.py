@@ -1,0 +1,176 @@
+"""Policies: deciding slot by slot, without seeing the future.
+
+A policy is told the *header* of an instance (everything that is known in advance: prices of
+switching, limits, the window of possible carbon intensities), and then, slot by slot, an
+*observation*: what has been revealed so far, how far it has come, and the forecast issued in this
+slot. Its answer is final.
+
+That nobody peeks is not a matter of trust. The environment reveals a series by copying it, value by
+value, into a buffer that holds NaN everywhere else (`Reveal`), and the policy sees a read-only view
+of that buffer: the future is not there to be read.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from optmodels.errors import UsageError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """A proven limit on what an algorithm pays, as data.
+
+    Parameters
+    ----------
+    problem_class
+        The problem the proof is about.
+    assumptions
+        Every condition of the proof, one sentence each.
+    ratio
+        The proven ratio as a formula.
+    additive
+        Additive term beyond the ratio, as a formula; empty where there is none.
+    reference
+        Where the proof is to be found.
+    proven_by
+        "paper" for a published proof, "ours" for a derivation of this project that its tests
+        check, "nobody" where no proof is known to hold for this setting.
+    """
+
+    problem_class: str
+    assumptions: tuple[str, ...]
+    ratio: str
+    additive: str
+    reference: str
+    proven_by: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy may know when it decides.
+
+    Parameters
+    ----------
+    slot
+        Number of the slot that is about to start, from 0.
+    time
+        Its start, tz-aware UTC.
+    past
+        Revealed series by name, up to and including this slot; read-only.
+    state
+        How far the policy has come, in the terms of the problem.
+    forecast
+        Values for this slot and all later ones, as issued now; None without a forecast. The first
+        entry is the revealed value of this slot.
+    """
+
+    slot: int
+    time: pd.Timestamp
+    past: Mapping[str, FloatArray]
+    state: Any
+    forecast: FloatArray | None
+
+
+class Policy(ABC):
+    """An online decision-maker.
+
+    Subclasses set `name` and `needs` and implement `reset` and `decide`; `decide` sees nothing but
+    its observation and whatever the policy remembered.
+
+    Attributes
+    ----------
+    name
+        The name used in comparisons and on the command line.
+    needs
+        What the policy must be granted beyond header and past: "forecast" (values ahead),
+        "length" (the true length of a job whose length is hidden). Shown in every comparison.
+    summary
+        One sentence that says what the policy does.
+    guarantee
+        What is proven about it, or None.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]] = frozenset()
+    summary: ClassVar[str] = ""
+    guarantee: ClassVar[Guarantee | None] = None
+
+    @abstractmethod
+    def reset(self, header: Any) -> None:
+        """Start a new run on the instance that the header describes."""
+
+    @abstractmethod
+    def decide(self, observation: Observation) -> Any:
+        """Decide for the slot that is about to start."""
+
+
+class Environment(Protocol):
+    """One run of an instance, slot by slot: the room `replay.py` of a problem implements it."""
+
+    header: Any
+
+    def observe(self) -> Observation | None:
+        """What the policy may see now; None when there is nothing left to decide."""
+
+    def act(self, action: Any) -> None:
+        """Carry out a decision and move on to the next slot."""
+
+
+def replay(environment: Environment, policy: Policy) -> None:
+    """Let a policy decide every slot of an environment."""
+    policy.reset(environment.header)
+    while (observation := environment.observe()) is not None:
+        environment.act(policy.decide(observation))
+
+
+class Reveal:
+    """A series that becomes known one value at a time.
+
+    Parameters
+    ----------
+    values
+        The whole series; it is copied and kept from sight.
+    history
+        Values before the first slot, known from the start.
+    """
+
+    def __init__(self, values: ArrayLike, history: ArrayLike = ()) -> None:
+        self._values = np.array(values, dtype=np.float64)
+        before = np.asarray(history, dtype=np.float64)
+        self._start = before.size
+        self._buffer = np.concatenate([before, np.full(self._values.size, np.nan)])
+
+    def up_to(self, slot: int) -> FloatArray:
+        """Values of the slots 0 to `slot`, read-only."""
+        return self.with_history(slot)[self._start :]
+
+    def with_history(self, slot: int) -> FloatArray:
+        """History and the values of the slots 0 to `slot`, read-only."""
+        end = self._start + slot + 1
+        self._buffer[self._start : end] = self._values[: slot + 1]
+        view = self._buffer[:end]
+        view.flags.writeable = False
+        return view
+
+
+def require_grant(policy: Policy, granted: frozenset[str], fix: str) -> None:
+    """Refuse to run a policy that needs what this comparison does not give.
+
+    Raises
+    ------
+    UsageError
+        Names what is missing and how to give it.
+    """
+    lacking = sorted(policy.needs - granted)
+    if lacking:
+        raise UsageError(f"The policy '{policy.name}' needs {' and '.join(lacking)}. Fix: {fix}.")
