@@ -1,1 +1,30 @@
-"""Readers of public carbon traces and profiles: from files of others to UTC frames with units."""
+"""Readers of public carbon traces and profiles: from files of others to UTC frames with units.
+
+``read_carbon`` gives a `Trace` from any format in `FORMATS`, ``read_vintages`` the forecasts that
+were known at each time, ``read_profile`` a scaling profile. What may be repaired on the way is
+said in advance by a `Cleaning` policy; everything else is refused with its row.
+"""
+
+from optmodels.traces.cleaning import Cleaning
+from optmodels.traces.parse import parse_numbers, parse_times
+from optmodels.traces.profile import read_profile
+from optmodels.traces.readers import FORMATS, read_carbon
+from optmodels.traces.series import UNITS
+from optmodels.traces.text import RawTable, read_delimited
+from optmodels.traces.trace import Trace
+from optmodels.traces.vintages import Vintages, read_vintages
+
+__all__ = [
+    "FORMATS",
+    "UNITS",
+    "Cleaning",
+    "RawTable",
+    "Trace",
+    "Vintages",
+    "parse_numbers",
+    "parse_times",
+    "read_carbon",
+    "read_delimited",
+    "read_profile",
+    "read_vintages",
+]

@@ -435,7 +435,7 @@ def _missing_column(name: str, columns: Sequence[str], label: str) -> Flaw:
     if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
         cause = "fields are separated by another character than a comma"
     elif close:
-        fix = "rename " + " or ".join(f"'{plain[key]}'" for key in close)
+        fix = " or ".join(f"rename '{plain[key]}'" for key in close) + " if it is meant"
     shown = ", ".join(f"'{column}'" for column in columns)
     return Flaw(
         "is not in the header",
