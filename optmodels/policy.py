@@ -21,8 +21,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from optmodels.errors import UsageError
-
 FloatArray = NDArray[np.float64]
 
 
@@ -96,6 +94,8 @@ class Policy(ABC):
         "length" (the true length of a job whose length is hidden). Shown in every comparison.
     summary
         One sentence that says what the policy does.
+    randomised
+        Whether it draws random numbers; its constructor then takes a ``seed``.
     guarantee
         What is proven about it, or None.
     """
@@ -103,6 +103,7 @@ class Policy(ABC):
     name: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     summary: ClassVar[str] = ""
+    randomised: ClassVar[bool] = False
     guarantee: ClassVar[Guarantee | None] = None
 
     @abstractmethod
@@ -161,16 +162,3 @@ class Reveal:
         view = self._buffer[:end]
         view.flags.writeable = False
         return view
-
-
-def require_grant(policy: Policy, granted: frozenset[str], fix: str) -> None:
-    """Refuse to run a policy that needs what this comparison does not give.
-
-    Raises
-    ------
-    UsageError
-        Names what is missing and how to give it.
-    """
-    lacking = sorted(policy.needs - granted)
-    if lacking:
-        raise UsageError(f"The policy '{policy.name}' needs {' and '.join(lacking)}. Fix: {fix}.")

@@ -1,0 +1,170 @@
+"""The few verbs of optmodels: load, generate, solve, explain, check.
+
+Each takes an instance of any problem (or the path of its folder) and finds the problem by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from optmodels import registry
+from optmodels.errors import AuditError, Flaw, InputError, UsageError
+from optmodels.folder import BLOCK, read_descriptor
+from optmodels.instance import Instance
+from optmodels.plan import Plan, Provenance, read_plan
+
+#: Largest relative difference between the objective that a plan file claims and the audited one.
+CLAIM_TOLERANCE = 1e-9
+
+
+def load(path: str | Path) -> Instance:
+    """Read an instance folder of any problem.
+
+    Parameters
+    ----------
+    path
+        Folder with a ``datapackage.json`` whose block ``optmodels`` names the problem.
+
+    Raises
+    ------
+    InputError
+        The folder is not a valid instance; every flaw found is listed.
+    """
+    name = read_descriptor(Path(path))[BLOCK]["problem"]
+    try:
+        problem = registry.problem(name)
+    except UsageError as error:
+        flaw = Flaw(str(error).rstrip("."), file="datapackage.json", field="problem", value=name)
+        raise InputError(flaw) from None
+    return problem.instance.load(path)
+
+
+def generate(problem: str, *, seed: int = 0, **size: object) -> Instance:
+    """Make a synthetic instance of a problem.
+
+    Parameters
+    ----------
+    problem
+        Name such as "scaling.job".
+    seed
+        Seed of every random choice: the same seed gives the same instance.
+    size
+        Size arguments of the problem's generator (see ``optmodels list``).
+
+    Raises
+    ------
+    UsageError
+        The problem or a size argument is unknown.
+    InputError
+        A size is out of range.
+    """
+    found = registry.problem(problem)
+    for name in size:
+        if name not in found.sizes:
+            raise UsageError.unknown("size", name, found.sizes)
+    return found.generate(seed, **size)
+
+
+def solve(
+    instance: Instance | str | Path,
+    *,
+    method: str = "auto",
+    time_limit_s: float | None = None,
+    mip_gap: float = 1e-4,
+    seed: int = 0,
+    options: Mapping[str, object] | None = None,
+) -> Plan:
+    """Find the offline optimum of an instance, with a proven bound and an audit.
+
+    Parameters
+    ----------
+    instance
+        An instance, or the path of its folder.
+    method
+        "auto" picks the fastest exact method; the plan says which. See ``optmodels list``.
+    time_limit_s
+        Limit on the solver's time [s].
+    mip_gap
+        Relative gap at which a search may stop.
+    seed
+        Seed of the solver.
+    options
+        Further options of the solver by their own names; unknown ones are refused.
+
+    Raises
+    ------
+    InfeasibleError
+        No plan satisfies all limits; says which limits conflict.
+    NoSolutionError
+        The limit ended the search before a plan was found.
+    UsageError
+        A method or option is unknown.
+    """
+    inst = _instance(instance)
+    problem = registry.problem(inst.problem)
+    if method not in problem.methods:
+        raise UsageError.unknown("method", method, problem.methods)
+    return problem.solve(
+        inst,
+        method=method,
+        time_limit_s=time_limit_s,
+        mip_gap=mip_gap,
+        seed=seed,
+        options=dict(options or {}),
+    )
+
+
+def explain(instance: Instance | str | Path) -> list[str]:
+    """Say in the words of the problem which limits conflict; empty if none do."""
+    inst = _instance(instance)
+    return registry.problem(inst.problem).explain(inst)
+
+
+def check(instance: Instance | str | Path, plan: str | Path) -> Plan:
+    """Audit the plan in a file against its instance.
+
+    Raises
+    ------
+    InputError
+        The file is not a plan, or it belongs to another instance.
+    AuditError
+        The plan breaks a limit, or claims a cost that is not its own.
+    """
+    inst = _instance(instance)
+    stored = read_plan(plan)
+    if stored.fingerprint != inst.fingerprint:
+        raise InputError(
+            Flaw(
+                "belongs to another instance",
+                file=Path(plan).name,
+                field="fingerprint",
+                value=stored.fingerprint[:12],
+                allowed=f"{inst.fingerprint[:12]} ({inst.name})",
+                cause="the instance was changed after the plan was made",
+                fix="solve the instance again",
+            )
+        )
+    audit = registry.problem(inst.problem).audit(inst, stored.tables)
+    audited = Plan(
+        problem=inst.problem,
+        instance=inst.name,
+        fingerprint=inst.fingerprint,
+        maker=str(stored.claims["maker"]),
+        status=str(stored.claims["status"]),
+        bound=stored.claims["bound"],
+        tables=stored.tables,
+        audit=audit,
+        provenance=Provenance(stored.claims["method"], stored.claims["seconds"]),
+    )
+    claimed = stored.claims["objective"]
+    if not abs(claimed - audited.objective) <= CLAIM_TOLERANCE * max(1.0, audited.objective):
+        raise AuditError(
+            f"The plan claims an objective of {claimed:.12g} {audited.cost.unit}; its decisions "
+            f"cost {audited.objective:.12g} {audited.cost.unit}."
+        )
+    return audited
+
+
+def _instance(given: Instance | str | Path) -> Instance:
+    return given if isinstance(given, Instance) else load(given)

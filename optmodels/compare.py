@@ -1,0 +1,251 @@
+"""Policies beside the optimum: how far is each from the best possible.
+
+`compare` solves an instance to proven optimality, replays every policy on it without letting any
+of them see the future, audits all plans with the same audit, and puts them into one table: cost
+split, ratio to the optimum, and, where an algorithm carries a proof whose assumptions the instance
+meets, the proven limit of that ratio.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from optmodels import registry
+from optmodels.errors import SolverError, UsageError
+from optmodels.forecast import Forecast, make_forecast
+from optmodels.instance import Instance
+from optmodels.plan import Plan, Provenance
+from optmodels.policy import Policy, replay
+
+logger = logging.getLogger(__name__)
+
+#: A policy may undercut the optimum, and a proven limit, by rounding only, relative to the optimum.
+ROUNDING = 1e-7
+OPTIMUM = "optimum"
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Policies beside the optimum of one instance.
+
+    Attributes
+    ----------
+    frame
+        One row per policy, the optimum first: ``instance``, ``policy``, ``total``, ``ratio``
+        (total over optimum), ``certified_ratio`` (proven limit of the ratio, NaN where nothing is
+        proven for this instance), the cost columns, facts such as ``switches``, ``saving`` against
+        the baseline, ``granted`` (what the policy was told beyond header and past), ``seconds``.
+    optimum
+        Plan of the oracle, with its bound.
+    plans
+        Audited plan of each policy.
+    skipped
+        Policies of the default set that do not apply here, with the reason.
+    unit
+        Unit of the totals.
+    baseline
+        Policy against which savings are reported.
+    """
+
+    frame: pd.DataFrame
+    optimum: Plan
+    plans: Mapping[str, Plan]
+    skipped: Mapping[str, str]
+    unit: str
+    baseline: str
+
+    def records(self) -> list[dict[str, Any]]:
+        """Rows as plain values for JSON; what is not known is None."""
+        return [
+            {str(k): None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
+            for row in self.frame.to_dict("records")
+        ]
+
+    def _head(self) -> str:
+        plan = self.optimum
+        gap = "" if plan.gap is None else f", gap {plan.gap:.1g}"
+        bound = "" if plan.bound is None else f" (proven bound {plan.bound:,.6f} {self.unit}{gap})"
+        return f"{plan.instance}: optimum {plan.objective:,.6f} {self.unit}{bound}"
+
+    def __repr__(self) -> str:
+        text = self.frame.drop(columns="instance").to_string(index=False, na_rep="-")
+        notes = [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
+        return "\n".join([self._head(), text, *notes])
+
+    def _repr_html_(self) -> str:
+        table = self.frame.drop(columns="instance").to_html(index=False, na_rep="–")
+        return f"<b>{html.escape(self._head())}</b>{table}"
+
+
+def compare(
+    instance: Instance,
+    policies: Sequence[str | Policy] | None = None,
+    *,
+    forecast: str | Forecast | ArrayLike | None = None,
+    seed: int = 0,
+    optimum: Plan | None = None,
+) -> Comparison:
+    """Replay policies on an instance and measure them against its optimum.
+
+    Parameters
+    ----------
+    instance
+        The question.
+    policies
+        Names or policy objects; by default the problem's usual set, from which policies that do
+        not apply to the instance are left out with a reason.
+    forecast
+        What policies with a forecast see: a kind of `optmodels.forecast` such as "day-before",
+        "perfect" or "noise:0.2", one value per slot, or a `Forecast`. By default the real forecasts
+        of the instance where it has any, else "day-before".
+    seed
+        Seed of forecast noise and of random policies.
+    optimum
+        Plan of the oracle where it is known already.
+
+    Raises
+    ------
+    UsageError
+        A policy or forecast is unknown, or a policy asked for does not apply.
+    InfeasibleError
+        The instance has no plan at all.
+    AuditError
+        A policy made a plan that breaks a limit.
+    """
+    problem = registry.problem(instance.problem)
+    chosen = [problem.policy(name, seed) for name in (policies or problem.default_policies)]
+    best = optimum or problem.solve(instance)
+    source, label = _forecast(problem, instance, forecast, seed)
+    plans: dict[str, Plan] = {}
+    rows = [_row(problem, instance, best, best, OPTIMUM, "everything", 1.0)]
+    skipped: dict[str, str] = {}
+    for policy in _with_baseline(problem, chosen, seed):
+        try:
+            plan = run(instance, policy, forecast=source, seed=seed)
+        except UsageError as error:
+            if policies is not None:
+                raise
+            skipped[policy.name] = str(error)
+            continue
+        plans[policy.name] = plan
+        limit = problem.certify(instance, policy, plan, best)
+        granted = ", ".join(label if need == "forecast" else need for need in sorted(policy.needs))
+        certified = np.nan if limit is None else limit / best.objective
+        row = _row(problem, instance, plan, best, policy.name, granted, certified)
+        if row["ratio"] > certified * (1 + ROUNDING):
+            raise SolverError(
+                f"'{policy.name}' costs {row['ratio']:.9g} times the optimum of {instance.name}, "
+                f"but at most {certified:.9g} is proven: the proof, its assumptions or the code "
+                "is wrong."
+            )
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    base = plans.get(problem.baseline)
+    if base is not None:
+        saving = 1 - frame["total"] / base.objective if base.objective > 0 else np.nan
+        frame.insert(frame.columns.get_loc("granted"), "saving", saving)
+    wanted = [OPTIMUM, *(policy.name for policy in chosen)]
+    frame = frame[frame["policy"].isin(wanted)].reset_index(drop=True)
+    return Comparison(frame, best, plans, skipped, best.cost.unit, problem.baseline)
+
+
+def run(
+    instance: Instance,
+    policy: Policy,
+    *,
+    forecast: Forecast | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Replay one policy on an instance and audit what it did.
+
+    Raises
+    ------
+    UsageError
+        The policy needs a forecast and none is given, or it does not apply to the instance.
+    AuditError
+        The policy's plan breaks a limit.
+    """
+    problem = registry.problem(instance.problem)
+    started = time.perf_counter()
+    if "forecast" in policy.needs and forecast is None:
+        raise UsageError(f"The policy '{policy.name}' needs a forecast. Fix: give forecast=...")
+    # A policy that does not ask for forecasts is not shown any.
+    shown = forecast if "forecast" in policy.needs else None
+    environment = problem.environment(instance, granted=policy.needs, forecast=shown)
+    replay(environment, policy)
+    seconds = time.perf_counter() - started
+    tables = problem.decisions(environment)
+    return Plan(
+        problem=instance.problem,
+        instance=instance.name,
+        fingerprint=instance.fingerprint,
+        maker=policy.name,
+        status="feasible",
+        bound=None,
+        tables=tables,
+        audit=problem.audit(instance, tables),
+        provenance=Provenance(policy.summary, seconds, seed=seed),
+    )
+
+
+def _forecast(
+    problem: registry.Problem,
+    instance: Instance,
+    spec: str | Forecast | ArrayLike | None,
+    seed: int,
+) -> tuple[Forecast | None, str]:
+    series = problem.series(instance)
+    if spec is None:
+        spec = "day-before" if series.vintages is None else "vintages"
+    made = make_forecast(
+        spec,
+        series.truth,
+        slots_per_day=series.slots_per_day,
+        rng=np.random.default_rng(seed),
+        vintages=series.vintages,
+    )
+    return made, f"forecast {spec}" if isinstance(spec, str) else "forecast given"
+
+
+def _with_baseline(problem: registry.Problem, chosen: Sequence[Policy], seed: int) -> list[Policy]:
+    """The policies to run: the baseline is needed for the savings even if nobody asked for it."""
+    if any(policy.name == problem.baseline for policy in chosen):
+        return list(chosen)
+    return [problem.policy(problem.baseline, seed), *chosen]
+
+
+def _row(
+    problem: registry.Problem,
+    instance: Instance,
+    plan: Plan,
+    best: Plan,
+    name: str,
+    granted: str,
+    certified: float,
+) -> dict[str, Any]:
+    ratio = plan.objective / best.objective if best.objective > 0 else np.nan
+    if ratio < 1 - ROUNDING:
+        raise SolverError(
+            f"'{name}' costs {plan.objective:.12g}, less than the optimum {best.objective:.12g} of "
+            f"{instance.name}: the oracle or the audit is wrong."
+        )
+    return {
+        "instance": instance.name,
+        "policy": name,
+        "total": plan.objective,
+        "ratio": max(ratio, 1.0),
+        "certified_ratio": certified,
+        **{k: v for k, v in plan.cost.columns.items() if k != "total"},
+        **problem.facts(instance, plan),
+        "granted": granted,
+        "seconds": plan.provenance.seconds,
+    }

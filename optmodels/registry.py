@@ -1,0 +1,138 @@
+"""The problems of the house, found by name and imported on first use.
+
+A problem is a folder with the same rooms as every other. What the shared parts (solving, comparing,
+the command line) need of it is gathered in one `Problem` record, which the folder's ``__init__``
+exposes as ``PROBLEM``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import pandas as pd
+
+from optmodels.errors import UsageError
+from optmodels.instance import Instance
+from optmodels.plan import Audit, Plan
+from optmodels.policy import Environment, FloatArray, Policy
+
+_MODULES = {"scaling.job": "optmodels.scaling.job"}
+
+
+@dataclass(frozen=True)
+class Series:
+    """The revealed series of an instance, which forecasts speak of.
+
+    Attributes
+    ----------
+    truth
+        True values, one per slot.
+    slots_per_day
+        Number of slots in 24 hours.
+    vintages
+        Real forecasts as a (slots, slots) table, None where the instance has none.
+    """
+
+    truth: FloatArray
+    slots_per_day: int
+    vintages: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything the shared parts know of a problem.
+
+    Attributes
+    ----------
+    name
+        Name such as "scaling.job".
+    title
+        The question in one line.
+    instance
+        Its class of instances.
+    solve
+        The oracle: ``solve(instance, *, method, time_limit_s, mip_gap, options, seed) -> Plan``.
+    methods
+        Names that `solve` accepts as ``method``.
+    audit
+        ``audit(instance, tables) -> Audit``.
+    explain
+        ``explain(instance) -> list of sentences``; empty for an instance that can be solved.
+    generate
+        ``generate(seed, **size) -> Instance``: the seeded generator.
+    sizes
+        Size arguments of the generator with their defaults.
+    policies
+        Policies by name.
+    default_policies
+        Names compared when nobody says otherwise.
+    environment
+        ``environment(instance, granted, forecast) -> Environment`` for one replay.
+    decisions
+        ``decisions(environment) -> tables`` after a replay.
+    facts
+        ``facts(instance, plan) -> columns`` that a comparison shows beside the costs.
+    certify
+        ``certify(instance, policy, plan, optimum) -> limit``: proven upper limit on the objective
+        of this run in the plan's unit, None where nothing is proven.
+    series
+        ``series(instance) -> Series``: what forecasts speak of.
+    baseline
+        Policy against which savings are reported.
+    """
+
+    name: str
+    title: str
+    instance: type[Instance]
+    solve: Callable[..., Plan]
+    methods: tuple[str, ...]
+    audit: Callable[[Any, Mapping[str, pd.DataFrame]], Audit]
+    explain: Callable[[Any], list[str]]
+    generate: Callable[..., Instance]
+    sizes: Mapping[str, object]
+    policies: Mapping[str, type[Policy]]
+    default_policies: tuple[str, ...]
+    environment: Callable[..., Environment]
+    decisions: Callable[[Any], dict[str, pd.DataFrame]]
+    facts: Callable[[Any, Plan], dict[str, float]]
+    certify: Callable[[Any, Policy, Plan, Plan], float | None]
+    series: Callable[[Any], Series]
+    baseline: str
+
+    def policy(self, name: str | Policy, seed: int = 0) -> Policy:
+        """Policy of this name, or the given policy object itself; random ones get the seed.
+
+        Raises
+        ------
+        UsageError
+            The name is unknown; close names are suggested.
+        """
+        if isinstance(name, Policy):
+            return name
+        if name not in self.policies:
+            raise UsageError.unknown("policy", name, self.policies)
+        kind: Any = self.policies[name]
+        made: Policy = kind(seed=seed) if kind.randomised else kind()
+        return made
+
+
+def problems() -> tuple[str, ...]:
+    """Names of all problems."""
+    return tuple(_MODULES)
+
+
+def problem(name: str) -> Problem:
+    """Problem of this name.
+
+    Raises
+    ------
+    UsageError
+        The name is unknown; close names are suggested.
+    """
+    if name not in _MODULES:
+        raise UsageError.unknown("problem", name, _MODULES)
+    found: Problem = import_module(_MODULES[name]).PROBLEM
+    return found
