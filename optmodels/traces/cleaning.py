@@ -250,7 +250,7 @@ class _Grid:
         """One flaw for each run of rows with empty cells."""
         empty = np.isnan(self.values)
         flaws = []
-        for begin, end in _edges(empty.any(axis=1))[:MAX_FLAWS]:
+        for begin, end in _edges(np.asarray(empty.any(axis=1)))[:MAX_FLAWS]:
             named = np.flatnonzero(empty[begin:end].any(axis=0))
             others = f" (and {len(named) - 1} other fields)" if len(named) > 1 else ""
             length = end - begin

@@ -33,7 +33,7 @@ from optmodels.errors import Flaw, InputError, UsageError, shorten
 from optmodels.traces.cleaning import Cleaning
 from optmodels.traces.parse import time_zone
 from optmodels.traces.series import UNITS, Request, make_trace
-from optmodels.traces.text import RawTable, read_delimited
+from optmodels.traces.text import RawTable, plain_name, read_delimited
 from optmodels.traces.trace import QUANTITIES, Quantity, Trace
 from optmodels.traces.vintages import vintages_of
 
@@ -253,7 +253,8 @@ def _find(table: RawTable, name: str) -> str | None:
     """Column of this name, by any letter case."""
     position = table.position(name)
     if position is None:
-        same = [i for i, column in enumerate(table.columns) if column.lower() == name.lower()]
+        wanted = plain_name(name).lower()
+        same = [i for i, column in enumerate(table.columns) if plain_name(column).lower() == wanted]
         position = same[0] if len(same) == 1 else None
     return None if position is None else table.columns[position]
 

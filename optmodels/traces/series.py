@@ -91,6 +91,7 @@ def make_trace(
         return column if rows is None else [column[i] for i in chosen]
 
     sentences = list(report)
+    wrong: dict[str, list[int]] = {}
     columns: dict[str, NDArray[np.float64]] = {}
     flaws: list[Flaw] = []
     for source, name in {carbon_field: CARBON, **(others or {})}.items():
@@ -105,6 +106,7 @@ def make_trace(
             rows=numbers,
         )
         flaws += found
+        wrong[name] = [flaw.row for flaw in found if flaw.row is not None]
     texts = cells(time_field)
     try:
         times = parse_times(
@@ -130,6 +132,9 @@ def make_trace(
     )
     columns[CARBON] *= factor
     flaws += unit_flaws
+    for name, places in wrong.items():
+        # Wrong is not missing: these cells are refused already, and must not count as gaps too.
+        columns[name][np.searchsorted(numbers, places)] = 0.0
     fields = [carbon_field, *(others or {})]
     cleaned = clean(pd.DataFrame(columns, index=times), numbers, cleaning, table.name, fields)
     flaws += cleaned.flaws

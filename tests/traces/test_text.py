@@ -21,6 +21,7 @@ GOOD = b"time,value\n2022-01-01,1\n2022-01-02,2\n"
 
 
 def write(folder: Path, data: bytes, name: str = "a.csv") -> Path:
+    """File with these bytes, compressed where its name says so."""
     path = folder / name
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     return path
@@ -117,7 +118,7 @@ def test_broken_archives_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not gzip data"):
         read_delimited(tmp_path / "plain.csv.gz")
     (tmp_path / "body.csv.gz").write_bytes(packed[:12] + b"\xff" * 20 + packed[32:])
-    with pytest.raises(InputError, match="damaged|too early"):
+    with pytest.raises(InputError, match=r"damaged|too early"):
         read_delimited(tmp_path / "body.csv.gz")
 
 
