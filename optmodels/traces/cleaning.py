@@ -20,6 +20,9 @@ from optmodels.errors import Flaw, UsageError
 from optmodels.traces.parse import MAX_FLAWS, Ambiguous, Mixed, Nonexistent, check_choice
 from optmodels.traces.trace import nanoseconds, step_text, utc_index
 
+MAX_SLOTS = 10_000_000
+"""Longest regular series that is built: a hundred years of 5-minute steps."""
+
 
 @dataclass(frozen=True)
 class Cleaning:
@@ -213,6 +216,10 @@ class _Grid:
                 result.flaws.append(self._hole(int(jump), int(length), cleaning))
         if cleaning.gaps == "refuse":
             result.flaws += self._empty_cells()
+        if self.slots[-1] >= MAX_SLOTS:
+            what = f"spans {self.slots[-1] + 1:,} slots of {step_text(self.step)}"
+            allowed = f"at most {MAX_SLOTS:,}"
+            result.flaws.append(Flaw(what, file=self.file, field="time", allowed=allowed))
         if result.flaws:
             return self.values
         full = np.full((int(self.slots[-1]) + 1, self.values.shape[1]), np.nan)

@@ -176,6 +176,10 @@ def test_a_wrong_year_does_not_build_a_huge_grid(tmp_path: Path) -> None:
     times[-1] = "2199-01-01 00:00:00"
     with pytest.raises(InputError, match="slots from"):
         read(maps_file(tmp_path, times), gaps="interpolate", max_gap_slots=24)
+    times[:3] = [f"2022-01-01 00:00:00.{ms}" for ms in ("000", "001", "002")]
+    times[3:] = [f"2199-01-01 00:00:00.{ms:03}" for ms in range(45)]
+    with pytest.raises(InputError, match=r"slots of 0.001 s \(allowed: at most 10,000,000"):
+        read(maps_file(tmp_path, times), gaps="interpolate", max_gap_slots=10**15)
 
 
 def test_a_duplicated_hour_is_refused_or_resolved(tmp_path: Path) -> None:
