@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optmodels.api import check, explain, generate, load, solve
-    from optmodels.compare import Comparison, compare
+    from optmodels.comparison import Comparison, compare
     from optmodels.instance import Instance
     from optmodels.plan import Plan
     from optmodels.policy import Observation, Policy
@@ -35,8 +35,8 @@ _HOME = {
     "generate": "optmodels.api",
     "load": "optmodels.api",
     "solve": "optmodels.api",
-    "Comparison": "optmodels.compare",
-    "compare": "optmodels.compare",
+    "Comparison": "optmodels.comparison",
+    "compare": "optmodels.comparison",
     "Instance": "optmodels.instance",
     "Plan": "optmodels.plan",
     "Observation": "optmodels.policy",

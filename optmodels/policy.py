@@ -25,35 +25,6 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Guarantee:
-    """A proven limit on what an algorithm pays, as data.
-
-    Parameters
-    ----------
-    problem_class
-        The problem the proof is about.
-    assumptions
-        Every condition of the proof, one sentence each.
-    ratio
-        The proven ratio as a formula.
-    additive
-        Additive term beyond the ratio, as a formula; empty where there is none.
-    reference
-        Where the proof is to be found.
-    proven_by
-        "paper" for a published proof, "ours" for a derivation of this project that its tests
-        check, "nobody" where no proof is known to hold for this setting.
-    """
-
-    problem_class: str
-    assumptions: tuple[str, ...]
-    ratio: str
-    additive: str
-    reference: str
-    proven_by: str
-
-
-@dataclass(frozen=True)
 class Observation:
     """What a policy may know when it decides.
 
@@ -97,14 +68,14 @@ class Policy(ABC):
     randomised
         Whether it draws random numbers; its constructor then takes a ``seed``.
     guarantee
-        What is proven about it, or None.
+        What is proven about it, as data of its problem, or None.
     """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     summary: ClassVar[str] = ""
     randomised: ClassVar[bool] = False
-    guarantee: ClassVar[Guarantee | None] = None
+    guarantee: ClassVar[Any] = None
 
     @abstractmethod
     def reset(self, header: Any) -> None:

@@ -54,6 +54,19 @@ class ScalingProfile:
             and np.allclose(self.power_kw, scale * self.power_kw[-1], rtol=_PROPORTIONAL, atol=0)
         )
 
+    def up_to(self, servers: float) -> ScalingProfile:
+        """Profile cut off at this number of servers, the mix that averages it as last level."""
+        keep = self.servers < servers
+        last = (
+            servers,
+            self.work_at(servers),
+            float(np.interp(servers, self.servers, self.power_kw)),
+        )
+        levels = (self.servers, self.throughput, self.power_kw)
+        return ScalingProfile(
+            *(np.append(values[keep], end) for values, end in zip(levels, last, strict=True))
+        )
+
     def mix(self, servers: float) -> FloatArray:
         """Shares of time over the levels, off included, that average this number of servers.
 

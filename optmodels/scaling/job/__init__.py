@@ -1,0 +1,105 @@
+"""The problem of one elastic job: when should it run, and on how many servers.
+
+Rooms: `instance` (data), `model` (the mathematics), `audit` (what a plan costs), `optimum` (the
+oracle), `replay` (a run under a policy), `policies` and `threshold_policies` (who decides),
+`guarantees` (what is proven), `synthetic` and `from_trace` (where instances come from).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optmodels.plan import Plan
+from optmodels.policy import Policy
+from optmodels.registry import Problem, Series
+from optmodels.scaling.job import policies, synthetic, threshold_policies
+from optmodels.scaling.job.audit import audit
+from optmodels.scaling.job.instance import JobInstance
+from optmodels.scaling.job.limits import explain
+from optmodels.scaling.job.optimum import METHODS, solve
+from optmodels.scaling.job.replay import JobEnvironment, decisions
+
+#: Changes of the number of servers below this share of the largest are rounding, not switches.
+_SWITCH = 1e-9
+
+POLICIES: dict[str, type[Policy]] = {
+    kind.name: kind
+    for kind in (
+        policies.RunNow,
+        policies.DeadlineAware,
+        policies.BaseScale,
+        policies.RandomSlots,
+        policies.StaticScale,
+        policies.SuspendResumeThreshold,
+        policies.SuspendResumeDeadline,
+        policies.LowestSlots,
+        policies.CarbonScaler,
+        policies.RecedingHorizon,
+        threshold_policies.SimpleThreshold,
+        threshold_policies.OneWayTrading,
+        threshold_policies.Roro,
+        threshold_policies.RoroPlus,
+        threshold_policies.RateLimitedRoro,
+        threshold_policies.RoAdvice,
+        threshold_policies.Clip,
+        threshold_policies.RoroPredicted,
+        threshold_policies.RoroLongest,
+        threshold_policies.RobustRoro,
+        threshold_policies.Lacs,
+        threshold_policies.DoublingRoro,
+    )
+}
+
+
+def facts(instance: JobInstance, plan: Plan) -> dict[str, float]:
+    """How often a plan changes its number of servers, and when it is done.
+
+    ``switches`` counts the changes between slots, both end ramps included; ``finish_slot`` is the
+    number of slots until the work is done.
+    """
+    servers = plan.tables["schedule"]["servers"].to_numpy()
+    changes = np.abs(np.diff(servers, prepend=0.0, append=0.0))
+    running = np.flatnonzero(servers > _SWITCH * instance.cap)
+    return {
+        "switches": int((changes > _SWITCH * instance.cap).sum()),
+        "finish_slot": int(running[-1]) + 1,
+    }
+
+
+def certify(
+    instance: JobInstance,
+    policy: Policy,
+    plan: Plan,
+    optimum: Plan,
+) -> float | None:
+    """Proven upper limit on the cost of the run that the policy has just made [g], or None."""
+    if not isinstance(policy, threshold_policies.ThresholdPolicy):
+        return None
+    return policy.certified_limit(instance, optimum.objective)
+
+
+def series(instance: JobInstance) -> Series:
+    """Carbon intensity, which forecasts speak of."""
+    per_day = round(24 * 60 / instance.parameters.slot_minutes)
+    return Series(instance.carbon, max(1, per_day), instance.vintages())
+
+
+PROBLEM = Problem(
+    name="scaling.job",
+    title=JobInstance.title,
+    instance=JobInstance,
+    solve=solve,
+    methods=METHODS,
+    audit=audit,
+    explain=explain,
+    generate=synthetic.generate,
+    sizes=synthetic.SIZES,
+    policies=POLICIES,
+    default_policies=tuple(name for name in POLICIES if name != "base-scale"),
+    environment=JobEnvironment,
+    decisions=decisions,
+    facts=facts,
+    certify=certify,
+    series=series,
+    baseline="run-now",
+)

@@ -1,0 +1,43 @@
+"""Why a job cannot be done: its limits in words."""
+
+from __future__ import annotations
+
+import math
+
+from optmodels.scaling.job.instance import JobInstance
+
+_ROUNDING = 1e-12
+
+
+def explain(instance: JobInstance) -> list[str]:
+    """Say which limits keep the job from being done; empty if it can be done.
+
+    The job has one constraint that ties its slots together, so the conflict is always between the
+    work, the deadline, and what a slot can hold.
+    """
+    work = float(instance.parameters.work)
+    profile, cap = instance.profile, instance.cap
+    # Mixing levels cannot do more than the hull allows at the cap.
+    most = max(profile.work_at(cap), float(profile.throughput[profile.servers <= cap].max()))
+    if work <= instance.slots * most * (1 + _ROUNDING):
+        return []
+    needed = math.ceil(work / most - _ROUNDING)
+    last = (
+        instance.times[-1] + (instance.times[1] - instance.times[0])
+        if (instance.slots > 1)
+        else instance.times[0]
+    )
+    capped = cap < float(profile.servers[-1])
+    limit = f"the rate cap of {cap:g} servers" if capped else f"all {cap:g} servers"
+    reasons = [
+        f"work: {work:g} units have to be done",
+        f"deadline: {instance.slots} slots of {instance.parameters.slot_minutes:g} min, from "
+        f"{instance.times[0].isoformat()} to {last.isoformat()}, hold at most "
+        f"{instance.slots * most:g} units; {needed} slots would be needed",
+        f"rate: {limit} do {most:g} units in a slot",
+    ]
+    if capped:
+        full = float(profile.throughput[-1])
+        if work <= instance.slots * full:
+            reasons.append(f"without the rate cap the deadline could be met ({full:g} a slot)")
+    return reasons
