@@ -152,7 +152,7 @@ def compare(
     base = plans.get(problem.baseline)
     if base is not None:
         saving = 1 - frame["total"] / base.objective if base.objective > 0 else np.nan
-        frame.insert(frame.columns.get_loc("granted"), "saving", saving)
+        frame.insert(list(frame.columns).index("granted"), "saving", saving)
     wanted = [OPTIMUM, *(policy.name for policy in chosen)]
     frame = frame[frame["policy"].isin(wanted)].reset_index(drop=True)
     return Comparison(frame, best, plans, skipped, best.cost.unit, problem.baseline)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
 from optmodels.scaling.job.instance import JobInstance
 
 _ROUNDING = 1e-12
@@ -22,19 +24,15 @@ def explain(instance: JobInstance) -> list[str]:
     if work <= instance.slots * most * (1 + _ROUNDING):
         return []
     needed = math.ceil(work / most - _ROUNDING)
-    last = (
-        instance.times[-1] + (instance.times[1] - instance.times[0])
-        if (instance.slots > 1)
-        else instance.times[0]
-    )
+    step = pd.Timedelta(minutes=instance.parameters.slot_minutes)
     capped = cap < float(profile.servers[-1])
-    limit = f"the rate cap of {cap:g} servers" if capped else f"all {cap:g} servers"
+    limit = f"under the rate cap of {cap:g} servers" if capped else "at full rate"
     reasons = [
         f"work: {work:g} units have to be done",
         f"deadline: {instance.slots} slots of {instance.parameters.slot_minutes:g} min, from "
-        f"{instance.times[0].isoformat()} to {last.isoformat()}, hold at most "
-        f"{instance.slots * most:g} units; {needed} slots would be needed",
-        f"rate: {limit} do {most:g} units in a slot",
+        f"{instance.times[0].isoformat()} to {(instance.times[-1] + step).isoformat()}, hold at "
+        f"most {instance.slots * most:g} units; {needed} slots would be needed",
+        f"rate: a slot does at most {most:g} units {limit}",
     ]
     if capped:
         full = float(profile.throughput[-1])

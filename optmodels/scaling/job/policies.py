@@ -181,7 +181,8 @@ class StaticScale(PlannedPolicy):
             if slots is None:
                 continue
             # Interpolating the power is exact: it is what a mix of two levels draws.
-            emitted = float(np.interp(servers, profile.servers, profile.power_kw)) * slots @ carbon
+            power = float(np.interp(servers, profile.servers, profile.power_kw))
+            emitted = power * float(slots @ carbon)
             if emitted < least:
                 best, least = servers * slots, emitted
         return best
