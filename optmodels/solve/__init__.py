@@ -1,0 +1,66 @@
+"""The safe solve layer for anybody's Pyomo or CVXPY model; it knows no problem.
+
+A model goes through four rooms. A *front end* (`pyomo_standard`, `cvxpy_adapter`) turns it into a
+`LinearModel`: plain arrays with lazily resolved labels. A `Session` owns one HiGHS and pushes the
+arrays into it. What comes back is *checked in numpy* (rows, bounds, integrality, and a bound by
+weak duality) before it becomes a `Solution`. A model without a solution gives no numbers: its
+`Solution` raises, and `explain_model` says which limits conflict.
+
+Importing this package is cheap: pyomo, cvxpy, highspy, numpy and pandas are imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .explain import Conflict, explain_model
+    from .export import export_model
+    from .front import compile_model, solve_model
+    from .linear import Family, Labels, LinearModel
+    from .session import Session
+    from .solution import Solution, check_not_worse
+    from .status import Status
+
+__all__ = [
+    "Conflict",
+    "Family",
+    "Labels",
+    "LinearModel",
+    "Session",
+    "Solution",
+    "Status",
+    "check_not_worse",
+    "compile_model",
+    "explain_model",
+    "export_model",
+    "solve_model",
+]
+
+_ROOMS = {
+    "Conflict": "explain",
+    "Family": "linear",
+    "Labels": "linear",
+    "LinearModel": "linear",
+    "Session": "session",
+    "Solution": "solution",
+    "Status": "status",
+    "check_not_worse": "solution",
+    "compile_model": "front",
+    "explain_model": "explain",
+    "export_model": "export",
+    "solve_model": "front",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the room of a public name when it is first asked for."""
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{room}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,444 @@
+"""Why a model is infeasible, in the names of its own constraints.
+
+*Irreducible sets.* A set of limits (one side of a row, one bound of a variable) is irreducibly
+infeasible when no point satisfies all of them, but dropping any one makes it satisfiable
+(Chinneck, *Feasibility and Infeasibility in Optimization*, 2008). We find one in two steps. An
+elastic LP, which may break every row at a price of one per unit, is solved; by Farkas' lemma the
+rows and bounds with non-zero prices at its optimum cannot hold together. Then a deletion filter
+drops, one by one, what is not needed. The filter decides by solving, so the result is irreducible
+by construction. (HiGHS's own ``getIis`` answers "valid" with an empty set by default.)
+
+*Elastic answers.* A conflict may come from integrality alone: the relaxation is feasible and has
+no irreducible set. Then the integer model is solved with elastic rows, and the answer is the set
+of rows that must give way, and by how much, at the least weighted sum.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from ..errors import NoSolutionError, SolverError, UsageError, shorten
+from .front import linear_only
+from .linear import FEASIBILITY_TOLERANCE, FloatArray, LinearModel, place_text
+from .options import Limits, is_number
+from .session import Outcome, Session
+from .status import Status
+
+Kind = Literal["irreducible", "infeasible_subset", "elastic", "feasible"]
+
+_PRICE_NOISE = 1e-9
+_TERMS_SHOWN = 8
+_LEAST_SECONDS = 0.01
+
+
+class Limit(NamedTuple):
+    """One side of a row, or one bound of a variable."""
+
+    is_row: bool
+    position: int
+    is_lower: bool
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Conflict:
+    """What stands in the way of a solution.
+
+    Parameters
+    ----------
+    kind
+        ``irreducible``: these limits cannot hold together, and all are needed for that.
+        ``infeasible_subset``: they cannot hold together, but time ended before it was known
+        whether all are needed. ``elastic``: these rows must give way, by the amounts in column
+        ``violation``. ``feasible``: there is no conflict.
+    frame
+        One row per limit: ``component``, ``index`` (None for a scalar), ``kind`` (``row lower``,
+        ``row upper``, ``bound lower``, ``bound upper``), ``text`` (the limit as algebra),
+        ``violation`` (NaN except for ``elastic``).
+    docs
+        Sentences of the components that have one.
+    proven
+        Whether an ``elastic`` answer is proven to have the least weighted sum.
+    """
+
+    kind: Kind
+    frame: pd.DataFrame
+    docs: Mapping[str, str]
+    proven: bool = True
+
+    def sentences(self) -> list[str]:
+        """One sentence per limit, in the words of the constraint's ``doc`` where it has one."""
+        result = []
+        for component, index, text, violation in zip(
+            *(self.frame[name] for name in ("component", "index", "text", "violation")), strict=True
+        ):
+            place = place_text(str(component), index)
+            doc = self.docs.get(str(component), "").strip().rstrip(".")
+            sentence = f"{doc} ({place}: {text})" if doc else f"{place}: {text}"
+            if self.kind == "elastic":
+                sentence += f"; missed by {violation:.6g}"
+            result.append(sentence + ".")
+        return result
+
+    @cached_property
+    def _head(self) -> str:
+        count = len(self.frame)
+        return {
+            "irreducible": f"These {count} limits cannot hold together; without any one they can.",
+            "infeasible_subset": f"These {count} limits cannot hold together; fewer may do.",
+            "elastic": f"No integer solution; nearest, {count} limits must give way.",
+            "feasible": "The model is feasible: there is no conflict to explain.",
+        }[self.kind]
+
+    def __repr__(self) -> str:
+        return "\n".join([self._head, *(f"  - {sentence}" for sentence in self.sentences())])
+
+    def _repr_html_(self) -> str:
+        items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.sentences())
+        return f"<p>{html.escape(self._head)}</p><ul>{items}</ul>"
+
+
+def explain_model(
+    model: Any,
+    *,
+    time_limit_s: float = 60,
+    weights: Mapping[str, float] | None = None,
+    data: object = None,
+) -> Conflict:
+    """Explain why a model is infeasible.
+
+    Parameters
+    ----------
+    model
+        Pyomo or CVXPY model, linear (the objective does not matter).
+    time_limit_s
+        Wall seconds for all solves together.
+    weights
+        Price of breaking one unit of a constraint, by component name (default 1 each); used
+        where only integrality causes the conflict.
+    data
+        Data of an AbstractModel.
+
+    Returns
+    -------
+    Conflict
+        With ``kind == "feasible"`` and an empty frame where there is nothing to explain.
+
+    Raises
+    ------
+    UsageError
+        A cone programme, unknown component in `weights`, weights that are not positive.
+    NoSolutionError
+        The time ended before the conflict was known.
+    """
+    limits = Limits(time_limit_s=time_limit_s)
+    linear = linear_only(model, "Explanation", data)
+    linear.check()
+    prices = _prices(linear, weights)
+    deadline = time.monotonic() + float(limits.time_limit_s or math.inf)
+    linear = replace(linear, cost=np.zeros(linear.columns), offset=0.0, hessian=None)
+    crossed = _crossed(linear)
+    if crossed:
+        return _conflict(linear, "irreducible", crossed)
+    relaxed = replace(linear, integer=np.zeros(linear.columns, dtype=np.bool_))
+    ended = _solve(relaxed, deadline).status
+    if ended is Status.INFEASIBLE:
+        return _irreducible(relaxed, deadline)
+    if ended is Status.NO_SOLUTION_AT_LIMIT:
+        raise NoSolutionError(_TOO_SHORT)
+    if not ended.has_solution:
+        raise SolverError("HiGHS failed on the feasibility problem.")
+    if not linear.is_mip:
+        return _conflict(linear, "feasible", [])
+    return _elastic(linear, prices, deadline)
+
+
+_TOO_SHORT = "The time ended before the conflict was known. Fix: a larger time_limit_s."
+
+
+def _prices(model: LinearModel, weights: Mapping[str, float] | None) -> FloatArray:
+    prices = np.ones(model.rows)
+    for name, weight in (weights or {}).items():
+        family = model.labels.rows.get(name)
+        if family is None:
+            raise UsageError.unknown("constraint in weights", str(name), model.labels.rows)
+        if not (is_number(weight) and 0 < weight < math.inf):
+            raise UsageError(f"Weight of '{name}' is {shorten(weight)}; allowed: a number > 0.")
+        prices[family.positions[family.positions >= 0]] = float(weight)
+    return prices
+
+
+def _solve(model: LinearModel, deadline: float) -> Outcome:
+    left = deadline - time.monotonic()
+    limit = max(left, _LEAST_SECONDS) if math.isfinite(left) else None
+    outcome = Session(model, limits=Limits(time_limit_s=limit)).solve()
+    if outcome.interrupted:
+        raise NoSolutionError("Interrupted before the conflict was known.")
+    return outcome
+
+
+def _crossed(model: LinearModel) -> list[Limit]:
+    """A limit pair that contradicts itself: crossed bounds, no integer between, empty rows."""
+    low, high = model.column_lower, model.column_upper
+    whole_low = np.where(model.integer, np.ceil(low - FEASIBILITY_TOLERANCE), low)
+    whole_high = np.where(model.integer, np.floor(high + FEASIBILITY_TOLERANCE), high)
+    for is_row, lower, upper in (
+        (False, whole_low, whole_high),
+        (True, model.row_lower, model.row_upper),
+    ):
+        scale = np.maximum(1.0, np.abs(np.where(np.isfinite(lower), lower, 0.0)))
+        bad = np.flatnonzero(lower > upper + FEASIBILITY_TOLERANCE * scale)
+        if len(bad):
+            return [Limit(is_row, int(bad[0]), True), Limit(is_row, int(bad[0]), False)]
+    empty = np.bincount(model.indices, minlength=model.rows) == 0
+    for side, breach in ((True, model.row_lower), (False, -model.row_upper)):
+        bad = np.flatnonzero(empty & (breach > FEASIBILITY_TOLERANCE))
+        if len(bad):
+            return [Limit(True, int(bad[0]), side)]
+    return []
+
+
+def _elastic_model(model: LinearModel, prices: FloatArray) -> tuple[LinearModel, Any, Any]:
+    """The model whose rows may be broken: ``row_lower <= A x + s - t <= row_upper``."""
+    short = np.flatnonzero(np.isfinite(model.row_lower))
+    over = np.flatnonzero(np.isfinite(model.row_upper))
+    extra = len(short) + len(over)
+    elastic = replace(
+        model,
+        cost=np.concatenate([np.zeros(model.columns), prices[short], prices[over]]),
+        starts=np.concatenate(
+            [model.starts, model.starts[-1] + np.arange(1, extra + 1, dtype=np.int32)]
+        ),
+        indices=np.concatenate([model.indices, short, over]).astype(np.int32),
+        coefficients=np.concatenate([model.coefficients, np.ones(len(short)), -np.ones(len(over))]),
+        column_lower=np.concatenate([model.column_lower, np.zeros(extra)]),
+        column_upper=np.concatenate([model.column_upper, np.full(extra, np.inf)]),
+        integer=np.concatenate([model.integer, np.zeros(extra, dtype=np.bool_)]),
+        maximize=False,
+    )
+    return elastic, short, over
+
+
+def _elastic(model: LinearModel, prices: FloatArray, deadline: float) -> Conflict:
+    """Which rows must give way when only integrality causes the conflict."""
+    elastic, short, over = _elastic_model(model, prices)
+    outcome = _solve(elastic, deadline)
+    if outcome.x is None or outcome.objective is None or outcome.bound is None:
+        if outcome.status is Status.NO_SOLUTION_AT_LIMIT:
+            raise NoSolutionError(_TOO_SHORT)
+        raise SolverError(f"The elastic model ended as {outcome.status}; it has a solution.")
+    if outcome.objective <= FEASIBILITY_TOLERANCE * float(np.max(prices, initial=1.0)):
+        return _conflict(model, "feasible", [])
+    if outcome.status is not Status.OPTIMAL and outcome.bound <= FEASIBILITY_TOLERANCE:
+        raise NoSolutionError(_TOO_SHORT)
+    slack = outcome.x[model.columns :]
+    broken = np.flatnonzero(slack > FEASIBILITY_TOLERANCE)
+    rows = np.concatenate([short, over])[broken]
+    limits = [
+        Limit(True, int(row), bool(place < len(short)))
+        for row, place in zip(rows, broken, strict=True)
+    ]
+    return _conflict(
+        model, "elastic", limits, slack[broken].tolist(), outcome.status is Status.OPTIMAL
+    )
+
+
+def _irreducible(model: LinearModel, deadline: float) -> Conflict:
+    members = _farkas_members(model, deadline)
+    part, members_in_part = _restrict(model, members)
+    if _feasible(part, deadline) is not False:
+        # Prices at the edge of rounding: start from everything instead.
+        members = _all_members(model)
+        part, members_in_part = _restrict(model, members)
+    kept, finished = _deletion_filter(part, members_in_part, deadline)
+    chosen = [member for member, keep in zip(members, kept, strict=True) if keep]
+    return _conflict(model, "irreducible" if finished else "infeasible_subset", chosen)
+
+
+def _all_members(model: LinearModel) -> list[Limit]:
+    return [
+        Limit(is_row, int(position), is_lower)
+        for is_row, is_lower, values in (
+            (False, True, model.column_lower),
+            (False, False, model.column_upper),
+            (True, True, model.row_lower),
+            (True, False, model.row_upper),
+        )
+        for position in np.flatnonzero(np.isfinite(values))
+    ]
+
+
+def _farkas_members(model: LinearModel, deadline: float) -> list[Limit]:
+    """Limits that cannot hold together: those priced by the elastic LP."""
+    elastic, _, _ = _elastic_model(model, np.ones(model.rows))
+    outcome = _solve(elastic, deadline)
+    if outcome.status is Status.NO_SOLUTION_AT_LIMIT:
+        raise NoSolutionError(_TOO_SHORT)
+    if outcome.row_dual is None:
+        return _all_members(model)
+    y = np.where(np.abs(outcome.row_dual) > _PRICE_NOISE, outcome.row_dual, 0.0)
+    d = -(model.matrix.T @ y)
+    d = np.where(np.abs(d) > _PRICE_NOISE * (1.0 + np.abs(model.matrix).T @ np.abs(y)), d, 0.0)
+    # Bounds first: the filter drops what comes first, and rows explain more than bounds.
+    return [
+        Limit(is_row, int(position), bool(price[position] > 0))
+        for is_row, price in ((False, d), (True, y))
+        for position in np.flatnonzero(price)
+    ]
+
+
+def _restrict(model: LinearModel, members: Sequence[Limit]) -> tuple[LinearModel, list[Limit]]:
+    """The small model of these limits alone, and the limits in its numbering."""
+    rows = sorted({member.position for member in members if member.is_row})
+    matrix = sp.csr_array(model.matrix)[rows, :].tocsc()
+    touched = set(np.flatnonzero(np.diff(matrix.indptr)).tolist())
+    columns = sorted(touched | {member.position for member in members if not member.is_row})
+    matrix = matrix[:, columns]
+    matrix.sort_indices()
+    row_at = {row: place for place, row in enumerate(rows)}
+    column_at = {column: place for place, column in enumerate(columns)}
+    renumbered = [
+        member._replace(position=(row_at if member.is_row else column_at)[member.position])
+        for member in members
+    ]
+    part = LinearModel(
+        cost=np.zeros(len(columns)),
+        starts=matrix.indptr.astype(np.int32),
+        indices=matrix.indices.astype(np.int32),
+        coefficients=matrix.data,
+        row_lower=model.row_lower[rows],
+        row_upper=model.row_upper[rows],
+        column_lower=model.column_lower[columns],
+        column_upper=model.column_upper[columns],
+        integer=np.zeros(len(columns), dtype=np.bool_),
+    )
+    return _only(part, renumbered), renumbered
+
+
+def _only(model: LinearModel, members: Sequence[Limit]) -> LinearModel:
+    """The model with these limits and no others."""
+    sides = {
+        "row_lower": np.full(model.rows, -np.inf),
+        "row_upper": np.full(model.rows, np.inf),
+        "column_lower": np.full(model.columns, -np.inf),
+        "column_upper": np.full(model.columns, np.inf),
+    }
+    for member in members:
+        name = _side(member)
+        sides[name][member.position] = getattr(model, name)[member.position]
+    return replace(model, **sides)  # type: ignore[arg-type]
+
+
+def _side(member: Limit) -> str:
+    return f"{'row' if member.is_row else 'column'}_{'lower' if member.is_lower else 'upper'}"
+
+
+def _feasible(model: LinearModel, deadline: float) -> bool | None:
+    """Whether a point exists; None when time ends or the solver cannot say."""
+    status = _solve(model, deadline).status
+    return True if status.has_solution else False if status is Status.INFEASIBLE else None
+
+
+def _deletion_filter(
+    part: LinearModel, members: Sequence[Limit], deadline: float
+) -> tuple[list[bool], bool]:
+    """Drop each limit in turn, and keep it dropped while the rest stays infeasible."""
+    kept = [True] * len(members)
+    for place in range(len(members)):
+        if time.monotonic() > deadline:
+            return kept, False
+        kept[place] = False
+        rest = [member for member, keep in zip(members, kept, strict=True) if keep]
+        feasible = _feasible(_only(part, rest), deadline)
+        if feasible is None:
+            kept[place] = True
+            return kept, False
+        kept[place] = feasible
+    return kept, True
+
+
+def _conflict(
+    model: LinearModel,
+    kind: Kind,
+    members: Sequence[Limit],
+    violations: Sequence[float] | None = None,
+    proven: bool = True,
+) -> Conflict:
+    matrix = sp.csr_array(model.matrix) if members else None
+    rows: list[tuple[str, Hashable, str, str, float]] = []
+    docs: dict[str, str] = {}
+    for number, member in enumerate(members):
+        place = model.labels.row if member.is_row else model.labels.column
+        families = model.labels.rows if member.is_row else model.labels.columns
+        component, index = place(member.position)
+        doc = families[component].doc if component in families else None
+        if doc and member.is_row:
+            docs[component] = doc
+        rows.append(
+            (
+                component,
+                index,
+                f"{'row' if member.is_row else 'bound'} {'lower' if member.is_lower else 'upper'}",
+                _algebra(model, matrix, member),
+                math.nan if violations is None else float(violations[number]),
+            )
+        )
+    frame = pd.DataFrame(
+        {
+            "component": pd.Series([row[0] for row in rows], dtype=object),
+            "index": _objects([row[1] for row in rows]),
+            "kind": pd.Series([row[2] for row in rows], dtype=object),
+            "text": pd.Series([row[3] for row in rows], dtype=object),
+            "violation": pd.Series([row[4] for row in rows], dtype=np.float64),
+        }
+    )
+    return Conflict(kind, frame, docs, proven)
+
+
+def _objects(items: Sequence[Hashable]) -> pd.Series:
+    """A column of labels as they are: tuples stay tuples, None stays None."""
+    array = np.empty(len(items), dtype=object)
+    for place, item in enumerate(items):
+        array[place] = item
+    return pd.Series(array, dtype=object)
+
+
+def _algebra(model: LinearModel, matrix: Any, member: Limit) -> str:
+    """The limit as people write it."""
+    lower, upper = (
+        float(getattr(model, _side(member._replace(is_lower=s)))[member.position])
+        for s in (True, False)
+    )
+    if member.is_row:
+        entries = slice(matrix.indptr[member.position], matrix.indptr[member.position + 1])
+        left = _terms(model, matrix.indices[entries], matrix.data[entries])
+    else:
+        left = place_text(*model.labels.column(member.position))
+        if model.integer[member.position]:
+            left += " (integer)"
+    if lower == upper:
+        return f"{left} = {lower:g}"
+    return f"{left} >= {lower:g}" if member.is_lower else f"{left} <= {upper:g}"
+
+
+def _terms(model: LinearModel, columns: np.ndarray, coefficients: FloatArray) -> str:
+    text = ""
+    pairs = list(zip(columns.tolist(), coefficients.tolist(), strict=True))
+    for column, coefficient in pairs[:_TERMS_SHOWN]:
+        sign = (
+            ("- " if coefficient < 0 else "") if not text else (" - " if coefficient < 0 else " + ")
+        )
+        size = "" if abs(coefficient) == 1 else f"{abs(coefficient):g} "
+        text += f"{sign}{size}{place_text(*model.labels.column(column))}"
+    if len(pairs) > _TERMS_SHOWN:
+        text += f" + ... ({len(pairs)} terms)"
+    return text or "0"

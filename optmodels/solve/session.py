@@ -1,0 +1,508 @@
+"""The `Session`: owns one HiGHS, feeds it a `LinearModel`, and believes nothing unchecked.
+
+What it adds to HiGHS:
+
+- every returned status is looked at, and "unbounded or infeasible" is settled by a solve without
+  objective;
+- the log goes to ``logging.getLogger("optmodels.solve")``, never to standard output;
+- Ctrl-C stops HiGHS through its interrupt callback; the incumbent is kept;
+- integers are integers: the point is rounded, and where that breaks a row the continuous rest is
+  solved again with the integers fixed;
+- the point is re-computed in numpy, and the bound of an LP is proven by weak duality;
+- `Session.update` pushes only what changed into the living solver, so that the next solve starts
+  from the last basis. That is what a rolling horizon needs.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import SolverError, UsageError
+from .linear import FEASIBILITY_TOLERANCE, INFINITE, FloatArray, LinearModel
+from .listening import listening, logger
+from .options import Limits, check_options
+from .status import Status
+
+LP_GAP = 1e-6
+"""Relative gap between objective and proven bound up to which an LP counts as optimal."""
+
+POLISH_GAP = 1e-9
+"""Relative gap above which an LP is polished: re-solved from its basis with tight tolerances."""
+
+_TIGHT = 1e-10
+_NO_REGULARISATION: dict[str, object] = {"qp_regularization_value": 0.0}
+_MANY_COEFFICIENTS = 2000
+_LOCAL = threading.local()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a session found, in the order of the matrix; `Solution` gives it names."""
+
+    status: Status
+    objective: float | None = None
+    bound: float | None = None
+    x: FloatArray | None = None
+    row_dual: FloatArray | None = None
+    column_dual: FloatArray | None = None
+    interrupted: bool = False
+    seconds: float = 0.0
+    message: str = ""
+    statistics: Mapping[str, int] = field(default_factory=dict)
+
+
+class Session:
+    """One HiGHS with one model in it.
+
+    Parameters
+    ----------
+    model
+        The model; checked (`LinearModel.check`) before HiGHS sees it.
+    limits
+        Time, gap, threads, seed.
+    options
+        Further HiGHS options.
+    progress
+        Show one line on standard error.
+
+    Raises
+    ------
+    InputError
+        The model holds NaN or unusable infinities.
+    UsageError
+        An option is unknown or does not fit; an integer model has a quadratic objective.
+    SolverError
+        HiGHS refuses the model.
+
+    Notes
+    -----
+    A session belongs to one thread at a time. Ctrl-C is caught only in the main thread, and only
+    where Python's own handler is in charge: elsewhere signal handlers are left alone.
+    """
+
+    def __init__(
+        self,
+        model: LinearModel,
+        *,
+        limits: Limits | None = None,
+        options: Mapping[str, object] | None = None,
+        progress: bool = False,
+    ) -> None:
+        import highspy
+
+        self.limits = limits or Limits()
+        self.options = check_options(options)
+        self._hp = highspy
+        self._stop = threading.Event()
+        self._progress = progress
+        self._deadline = math.inf
+        if model.hessian is not None and model.is_mip:
+            raise UsageError(
+                "A quadratic objective with integer variables is beyond HiGHS. "
+                "Fix: make the objective linear, or the variables continuous."
+            )
+        model.check()
+        self.model = model
+        self.highs = highspy.Highs()
+        # Callbacks are set per solve; output on with nobody listening would reach stdout.
+        self._set("output_flag", False)
+        self._set("log_to_console", False)
+        for name, value in {**self.limits.for_highs(), **self.options}.items():
+            self._set(name, value)
+        pass_model(self.highs, model)
+
+    @property
+    def solver(self) -> str:
+        """Name and version of the solver."""
+        return f"HiGHS {self.highs.version()}"
+
+    # -- changing the model ------------------------------------------------------------------
+
+    def update(self, model: LinearModel) -> None:
+        """Replace the model's numbers, keeping the basis.
+
+        Parameters
+        ----------
+        model
+            A model of the same shape. Costs, bounds and coefficients that differ are pushed one
+            by one; another sparsity pattern, integrality or quadratic term is passed as a whole.
+        """
+        model.check()
+        old, highs = self.model, self.highs
+        same_shape = (old.rows, old.columns) == (model.rows, model.columns)
+        alike = (
+            same_shape
+            and old.maximize == model.maximize
+            and old.hessian is None
+            and model.hessian is None
+            and np.array_equal(old.integer, model.integer)
+            and np.array_equal(old.starts, model.starts)
+            and np.array_equal(old.indices, model.indices)
+        )
+        changed = np.flatnonzero(old.coefficients != model.coefficients) if alike else None
+        self.model = model
+        if changed is None or len(changed) > _MANY_COEFFICIENTS:
+            basis = highs.getBasis() if same_shape and not model.is_mip else None
+            pass_model(highs, model)
+            if basis is not None and basis.valid:
+                highs.setBasis(basis)
+            return
+        columns = np.searchsorted(model.starts, changed, side="right") - 1
+        for entry, column in zip(changed.tolist(), columns.tolist(), strict=True):
+            self._ok(
+                highs.changeCoeff(
+                    int(model.indices[entry]), column, float(model.coefficients[entry])
+                )
+            )
+        where = _different(old.cost, model.cost)
+        if len(where):
+            self._ok(highs.changeColsCost(len(where), where, model.cost[where]))
+        if old.offset != model.offset:
+            self._ok(highs.changeObjectiveOffset(model.offset))
+        for before, after, change in (
+            (
+                (old.column_lower, old.column_upper),
+                (model.column_lower, model.column_upper),
+                highs.changeColsBounds,
+            ),
+            (
+                (old.row_lower, old.row_upper),
+                (model.row_lower, model.row_upper),
+                highs.changeRowsBounds,
+            ),
+        ):
+            where = np.union1d(
+                _different(before[0], after[0]), _different(before[1], after[1])
+            ).astype(np.int32)
+            if len(where):
+                self._ok(change(len(where), where, after[0][where], after[1][where]))
+
+    def start_from(self, positions: np.ndarray, values: FloatArray) -> None:
+        """Give HiGHS a first solution of a MIP, whole or in part (it completes the rest).
+
+        Parameters
+        ----------
+        positions
+            Columns.
+        values
+            Their values, in the same order.
+        """
+        if len(positions):
+            self._ok(
+                self.highs.setSolution(
+                    len(positions),
+                    np.asarray(positions, dtype=np.int32),
+                    np.asarray(values, dtype=np.float64),
+                )
+            )
+
+    # -- solving -----------------------------------------------------------------------------
+
+    def solve(self) -> Outcome:
+        """Solve, settle the status, check the point, prove the bound."""
+        begin = time.monotonic()
+        limit = self.limits.time_limit_s
+        self._deadline = math.inf if limit is None else begin + limit
+        self._stop.clear()
+        with listening(self.highs, self._stop, is_mip=self.model.is_mip, progress=self._progress):
+            outcome = self._solve() if self.model.columns else self._solve_without_columns()
+        return replace(
+            outcome,
+            interrupted=self._stop.is_set(),
+            seconds=time.monotonic() - begin,
+            statistics={
+                "rows": self.model.rows,
+                "columns": self.model.columns,
+                "integers": int(self.model.integer.sum()),
+                "nonzeros": self.model.nonzeros,
+                **outcome.statistics,
+            },
+        )
+
+    def _solve_without_columns(self) -> Outcome:
+        nothing = np.zeros(0)
+        breach = self.model.worst_violation(nothing)
+        if breach.relative > FEASIBILITY_TOLERANCE:
+            return Outcome(Status.INFEASIBLE, message=breach.describe(self.model.labels))
+        return Outcome(
+            Status.OPTIMAL,
+            self.model.offset,
+            self.model.offset,
+            nothing,
+            np.zeros(self.model.rows),
+            nothing,
+        )
+
+    def _solve(self) -> Outcome:
+        ended = self._run()
+        statistics = self._statistics()
+        kinds = self._hp.HighsModelStatus
+        if ended == kinds.kInfeasible:
+            outcome = Outcome(Status.INFEASIBLE)
+        elif ended in (kinds.kUnbounded, kinds.kUnboundedOrInfeasible):
+            outcome = self._settle_unbounded()
+        elif ended in (
+            kinds.kOptimal,
+            kinds.kTimeLimit,
+            kinds.kIterationLimit,
+            kinds.kSolutionLimit,
+            kinds.kInterrupt,
+            kinds.kMemoryLimit,
+            kinds.kObjectiveBound,
+            kinds.kObjectiveTarget,
+            kinds.kUnknown,
+        ):
+            outcome = self._read(claimed_optimal=ended == kinds.kOptimal)
+        else:
+            text = self.highs.modelStatusToString(ended)
+            outcome = Outcome(Status.ERROR, message=f"HiGHS ended with '{text}'")
+        return replace(outcome, statistics=statistics)
+
+    def _run(self) -> Any:
+        """One run of HiGHS within what is left of the time; returns its model status."""
+        left = self._deadline - time.monotonic()
+        self._set("time_limit", max(left, 0.0) if math.isfinite(left) else math.inf)
+        threads = self.limits.threads or 0
+        if getattr(_LOCAL, "threads", 0) != threads:
+            # HiGHS keeps a scheduler of its first thread count and refuses another one.
+            self._hp.Highs.resetGlobalScheduler(True)
+        _LOCAL.threads = threads
+        returned = self.highs.run()
+        ended = self.highs.getModelStatus()
+        if returned == self._hp.HighsStatus.kError:
+            logger.error("HiGHS returned an error; model status %s", ended)
+        return ended
+
+    def _read(self, *, claimed_optimal: bool) -> Outcome:
+        """Turn HiGHS's answer into an outcome, after checking it."""
+        model, info = self.model, self.highs.getInfo()
+        answer = self.highs.getSolution()
+        if info.primal_solution_status != 2 or not answer.value_valid:
+            if claimed_optimal:
+                return Outcome(Status.ERROR, message="HiGHS claims an optimum but gives no point")
+            bound = self._mip_bound(info) if model.is_mip else self._worst_bound()
+            return Outcome(Status.NO_SOLUTION_AT_LIMIT, bound=bound)
+        x = np.array(answer.col_value, dtype=np.float64)
+        if model.is_mip:
+            x = self._with_true_integers(x)
+        breach = model.worst_violation(x)
+        if breach.relative > self._tolerance():
+            if not claimed_optimal and not model.is_mip:
+                return Outcome(Status.NO_SOLUTION_AT_LIMIT, bound=self._worst_bound())
+            return Outcome(
+                Status.ERROR,
+                message=f"HiGHS's point fails the check: {breach.describe(model.labels)}",
+            )
+        if model.is_mip:
+            return self._mip_outcome(x, self._mip_bound(info), claimed_optimal)
+        return self._lp_outcome(x, answer, claimed_optimal)
+
+    def _lp_outcome(self, x: FloatArray, answer: Any, claimed_optimal: bool) -> Outcome:
+        model = self.model
+        objective = model.objective(x)
+        y = np.zeros(model.rows)
+        if answer.dual_valid and model.rows:
+            y = np.array(answer.row_dual, dtype=np.float64)
+        bound = self._clamp(model.dual_bound(y, x), objective)
+        if claimed_optimal and _gap(objective, bound) > POLISH_GAP:
+            polished = self._polish()
+            if polished is not None:
+                x_tight, y_tight = polished
+                value = model.objective(x_tight)
+                tight = self._clamp(model.dual_bound(y_tight, x_tight), value)
+                if _gap(value, tight) < _gap(objective, bound):
+                    x, y, objective, bound = x_tight, y_tight, value, tight
+        optimal = claimed_optimal and _gap(objective, bound) <= LP_GAP
+        gradient = model.cost if model.hessian is None else model.cost + model.hessian @ x
+        d = gradient - model.matrix.T @ y
+        status = Status.OPTIMAL if optimal else Status.FEASIBLE
+        return Outcome(status, objective, bound, x, y, d)
+
+    def _polish(self) -> tuple[FloatArray, FloatArray] | None:
+        """Re-solve from the basis with the tightest tolerances; None if that fails."""
+        names: dict[str, object] = {
+            "presolve": "off",
+            "primal_feasibility_tolerance": _TIGHT,
+            "dual_feasibility_tolerance": _TIGHT,
+        }
+        # HiGHS adds 1e-7 to the diagonal of a Hessian, which shifts the optimum.
+        names |= {"solver": "simplex"} if self.model.hessian is None else _NO_REGULARISATION
+        before = {name: self.highs.getOptionValue(name)[1] for name in names}
+        try:
+            for name, value in names.items():
+                self._set(name, value)
+            ended = self._run()
+            answer = self.highs.getSolution()
+            if ended != self._hp.HighsModelStatus.kOptimal or not answer.dual_valid:
+                return None
+            x = np.array(answer.col_value, dtype=np.float64)
+            if self.model.worst_violation(x).relative > self._tolerance():
+                return None
+            return x, np.array(answer.row_dual, dtype=np.float64)
+        finally:
+            for name, value in before.items():
+                self._set(name, value)
+
+    def _mip_outcome(self, x: FloatArray, bound: float, claimed_optimal: bool) -> Outcome:
+        objective = self.model.objective(x)
+        bound = self._clamp(bound, objective)
+        distance = abs(objective - bound)
+        absolute = float(self.highs.getOptionValue("mip_abs_gap")[1])
+        closed = distance <= max(self.limits.mip_gap * abs(objective), absolute) + (
+            POLISH_GAP * max(1.0, abs(objective))
+        )
+        status = Status.OPTIMAL if claimed_optimal and closed else Status.FEASIBLE
+        return Outcome(status, objective, bound, x)
+
+    def _with_true_integers(self, x: FloatArray) -> FloatArray:
+        """Round the integers; where a row breaks, solve the continuous rest anew."""
+        model = self.model
+        rounded = np.where(model.integer, np.round(x), x)
+        rounded = np.clip(rounded, model.column_lower, model.column_upper)
+        if model.worst_violation(rounded).relative <= POLISH_GAP or np.array_equal(rounded, x):
+            return rounded
+        fixed = replace(
+            model,
+            column_lower=np.where(model.integer, rounded, model.column_lower),
+            column_upper=np.where(model.integer, rounded, model.column_upper),
+            integer=np.zeros(model.columns, dtype=np.bool_),
+        )
+        left = self._deadline - time.monotonic()
+        budget = Limits(
+            time_limit_s=max(left, 1.0) if math.isfinite(left) else None,
+            threads=self.limits.threads,
+            seed=self.limits.seed,
+        )
+        answer = Session(fixed, limits=budget).solve()
+        if answer.x is not None:
+            return np.where(model.integer, rounded, answer.x)
+        return x if model.worst_violation(rounded).relative > self._tolerance() else rounded
+
+    def _settle_unbounded(self) -> Outcome:
+        """Decide "unbounded or infeasible": without objective only feasibility is left.
+
+        A feasible integer model (with rational data) whose relaxation is unbounded is unbounded.
+        """
+        model, kinds = self.model, self._hp.HighsModelStatus
+        probe = replace(model, cost=np.zeros(model.columns), hessian=None, offset=0.0)
+        before = self.highs.getOptionValue("presolve")[1]
+        self._set("presolve", "off")
+        pass_model(self.highs, probe)
+        ended = self._run()
+        self._set("presolve", before)
+        pass_model(self.highs, model)
+        if ended == kinds.kInfeasible:
+            return Outcome(Status.INFEASIBLE)
+        if ended == kinds.kOptimal:
+            return Outcome(Status.UNBOUNDED)
+        return Outcome(
+            Status.NO_SOLUTION_AT_LIMIT,
+            bound=self._worst_bound(),
+            message="the time ended before 'unbounded or infeasible' was settled",
+        )
+
+    # -- small things ------------------------------------------------------------------------
+
+    def _set(self, name: str, value: object) -> None:
+        if self.highs.setOptionValue(name, value) != self._hp.HighsStatus.kOk:
+            raise UsageError(f"HiGHS refuses the value {value!r} of its option '{name}'.")
+
+    def _ok(self, status: Any) -> None:
+        if status == self._hp.HighsStatus.kError:
+            raise SolverError("HiGHS refused a change of the model.")
+
+    def _tolerance(self) -> float:
+        """The stated tolerance, or the caller's own where that is looser."""
+        names = ("primal_feasibility_tolerance", "mip_feasibility_tolerance")
+        own = max(float(self.highs.getOptionValue(name)[1]) for name in names)
+        return max(FEASIBILITY_TOLERANCE, own) * (1.0 + 1e-3)
+
+    def _worst_bound(self) -> float:
+        return math.inf if self.model.maximize else -math.inf
+
+    def _clamp(self, bound: float, objective: float) -> float:
+        return max(bound, objective) if self.model.maximize else min(bound, objective)
+
+    def _mip_bound(self, info: Any) -> float:
+        bound = float(info.mip_dual_bound)
+        return bound if abs(bound) < INFINITE else self._worst_bound()
+
+    def _statistics(self) -> dict[str, int]:
+        info = self.highs.getInfo()
+        counts = (
+            info.simplex_iteration_count,
+            info.ipm_iteration_count,
+            info.crossover_iteration_count,
+            info.pdlp_iteration_count,
+            info.qp_iteration_count,
+        )
+        return {
+            "iterations": sum(max(int(count), 0) for count in counts),
+            "nodes": max(int(info.mip_node_count), 0),
+        }
+
+
+def pass_model(highs: Any, model: LinearModel) -> None:
+    """Hand the arrays to HiGHS.
+
+    Raises
+    ------
+    SolverError
+        HiGHS refuses them.
+    """
+    import highspy
+
+    # HiGHS reads integrality as int32 (0 continuous, 1 integer) and infinities as they are.
+    common = (
+        model.cost,
+        model.column_lower,
+        model.column_upper,
+        model.row_lower,
+        model.row_upper,
+        np.asarray(model.starts, dtype=np.int32),
+        np.asarray(model.indices, dtype=np.int32),
+        model.coefficients,
+    )
+    sense = highspy.ObjSense.kMaximize if model.maximize else highspy.ObjSense.kMinimize
+    shape = (model.columns, model.rows, model.nonzeros)
+    by_column = int(highspy.MatrixFormat.kColwise)
+    integrality = model.integer.astype(np.int32)
+    if model.hessian is None:
+        returned = highs.passModel(
+            *shape, by_column, int(sense), model.offset, *common, integrality
+        )
+    else:
+        import scipy.sparse as sp
+
+        lower = sp.csc_array(sp.tril(model.hessian))
+        lower.sort_indices()
+        returned = highs.passModel(
+            *shape,
+            lower.nnz,
+            by_column,
+            int(highspy.HessianFormat.kTriangular),
+            int(sense),
+            model.offset,
+            *common,
+            lower.indptr.astype(np.int32),
+            lower.indices.astype(np.int32),
+            lower.data.astype(np.float64),
+            integrality,
+        )
+    if returned == highspy.HighsStatus.kError:
+        raise SolverError("HiGHS refuses the model.")
+
+
+def _different(before: FloatArray, after: FloatArray) -> np.ndarray:
+    return np.flatnonzero(before != after).astype(np.int32)
+
+
+def _gap(objective: float, bound: float) -> float:
+    return abs(objective - bound) / max(1.0, abs(objective))
