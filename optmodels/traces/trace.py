@@ -214,14 +214,13 @@ def instant(value: str | dt.datetime, tz: str | dt.tzinfo | None = None) -> pd.T
             f"{shorten(str(value))} has no time zone. Write the offset "
             f"('{stamp:%Y-%m-%d %H:%M}+00:00' for UTC) or say tz='UTC'."
         )
-    try:
-        return stamp.tz_localize(time_zone(tz), ambiguous="raise", nonexistent="raise").tz_convert(
-            "UTC"
-        )
-    except ValueError:
+    # NaT instead of an exception: which one is raised differs between versions of pandas.
+    local = stamp.tz_localize(time_zone(tz), ambiguous="NaT", nonexistent="NaT")
+    if not isinstance(local, pd.Timestamp):
         raise UsageError(
             f"{shorten(str(value))} does not exist or is double in {tz}: write its offset."
-        ) from None
+        )
+    return local.tz_convert("UTC")
 
 
 def utc_index(times: np.ndarray) -> pd.DatetimeIndex:

@@ -172,6 +172,8 @@ def test_flaws_of_numbers_come_all_at_once() -> None:
     ]
     assert flaws[6].cause == "a decimal comma or a thousands separator"
     assert flaws[8].what == "is not finite"
+    with pytest.raises(InputError, match="'1e999' is not finite"):
+        parse_numbers(["1e999"], "x")
 
 
 def test_missing_numbers_may_be_told_apart_from_wrong_ones() -> None:

@@ -142,11 +142,16 @@ def test_what_is_not_a_readable_file_is_refused(tmp_path: Path) -> None:
         read_delimited(tmp_path / "carbon.csv", delimiter="ab")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
-def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
-    """Permissions are a fault of the input, not a foreign traceback."""
+def test_a_file_without_permission_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Permissions are a fault of the input, not a foreign traceback (root may read all: feigned)."""
+
+    def closed(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
     path = write(tmp_path, GOOD)
-    path.chmod(0)
+    monkeypatch.setattr(Path, "open", closed)
     with pytest.raises(InputError, match="may not be read"):
         read_delimited(path)
 
