@@ -145,7 +145,7 @@ def test_what_is_not_a_readable_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_without_permission_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Permissions are a fault of the input, not a foreign traceback (root may read all: feigned)."""
+    """Permissions are a fault of the input, not a foreign traceback (feigned: root reads all)."""
 
     def closed(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
