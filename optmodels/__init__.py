@@ -15,7 +15,6 @@ Everything here is imported on first use, so that ``import optmodels`` costs nex
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from optmodels.policy import Observation, Policy
     from optmodels.registry import problems
     from optmodels.solve import explain_model, solve_model
-
-__version__ = _version("optmodels")
 
 _HOME = {
     "check": "optmodels.api",

@@ -128,7 +128,9 @@ class UsageError(OptmodelsError, ValueError):
     def unknown(cls, kind: str, name: str, choices: Iterable[str]) -> UsageError:
         """Unknown `name` of some `kind`, with suggestions from the `choices`."""
         known = sorted(choices)
-        close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+        by_lower = {choice.lower(): choice for choice in known}
+        near = difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.5)
+        close = [by_lower[match] for match in near]
         hint = f" Did you mean {_any_of(close)}?" if close else ""
         return cls(f"Unknown {kind} {shorten(name)}.{hint} Known: {', '.join(known)}.")
 

@@ -9,19 +9,18 @@ bounds; writing is all or nothing.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
-from optmodels.errors import Flaw, InputError, MissingExtraError, UsageError
+from optmodels.atomic import sentence, staged_folder
+from optmodels.atomic import write_text_atomically as write_text_atomically
+from optmodels.errors import Flaw, InputError, MissingExtraError, UsageError, shorten
 from optmodels.schema import Place, Table, table_schema
-from optmodels.traces.text import read_delimited
+from optmodels.text import MAX_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_ROWS, read_delimited
 
 DESCRIPTOR = "datapackage.json"
 BLOCK = "optmodels"
@@ -31,10 +30,21 @@ _DESCRIPTOR_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class RawTable:
-    """Columns of one table as read, not yet validated, and where they came from."""
+    """Columns of one table as read, not yet validated, and where they came from.
 
-    cells: Mapping[str, Sequence[object]]
+    Attributes
+    ----------
+    cells
+        Columns by name, all of one length.
+    place
+        File and rows, for messages.
+    typed
+        Whether the source has types (a frame, Parquet); CSV has none.
+    """
+
+    cells: Mapping[str, Any]
     place: Place
+    typed: bool
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,9 @@ class RawFolder:
     origin
         Command or words that tell how the instance was made, or None.
     tables
-        One `RawTable` per resource.
+        One `RawTable` per resource that could be read.
+    reported
+        Tables that are absent from `tables`, with a flaw that says why.
     """
 
     problem: str
@@ -60,6 +72,7 @@ class RawFolder:
     parameters: Mapping[str, object]
     origin: str | None
     tables: Mapping[str, RawTable]
+    reported: frozenset[str]
 
 
 def read_descriptor(folder: Path) -> dict[str, Any]:
@@ -71,29 +84,26 @@ def read_descriptor(folder: Path) -> dict[str, Any]:
         There is no folder or no readable descriptor, or its block is missing or malformed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        what = "is a file, not an instance folder" if folder.exists() else "does not exist"
-        raise InputError(
-            Flaw(what, file=str(folder), fix="give the path of a folder with a " + DESCRIPTOR)
+    try:
+        what = "" if folder.is_dir() else "is a file" if folder.exists() else "does not exist"
+    except (OSError, ValueError) as error:
+        what = f"is not a usable path ({sentence(error)})"
+    if what:
+        fix = "give the path of a folder with a " + DESCRIPTOR
+        raise InputError(Flaw(what, file=ascii(str(folder))[1:-1], fix=fix))
+    raw = _descriptor_bytes(folder / DESCRIPTOR)
+    try:
+        content = json.loads(
+            raw.decode("utf-8-sig"),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_unique_names,
         )
-    path = folder / DESCRIPTOR
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(_DESCRIPTOR_BYTES + 1)
-    except OSError as error:
-        fix = f"give the path of an instance folder: it holds a file {DESCRIPTOR}"
-        what = f"cannot be read ({error.strerror or error})"
-        raise InputError(Flaw(what, file=str(path), fix=fix)) from None
-    if len(raw) > _DESCRIPTOR_BYTES:
-        limit = f"at most {_DESCRIPTOR_BYTES} bytes"
-        raise InputError(Flaw("is too large for a descriptor", file=DESCRIPTOR, allowed=limit))
-    try:
-        content = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        # Half characters (lone surrogates) pass as JSON, but no file can hold them.
+        json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        what = f"is not valid JSON ({error})"
-        raise InputError(
-            Flaw(what, file=DESCRIPTOR, fix="restore or regenerate the file")
-        ) from None
+        what = f"is not valid JSON ({shorten(sentence(error), 200)})"
+        fix = "restore or regenerate the file"
+        raise InputError(Flaw(what, file=DESCRIPTOR, fix=fix)) from None
     flaws = _descriptor_flaws(content)
     if flaws:
         raise InputError(flaws, f"Instance folder {folder.name}")
@@ -156,12 +166,14 @@ def read_folder(
         except InputError as error:
             flaws += error.flaws
     named = {resource["name"] for resource in descriptor["resources"]}
+    absent = [name for name, table in declared.items() if table.required and name not in named]
     flaws += [
         Flaw("is missing from the resources", DESCRIPTOR, field=name, fix="add its file and schema")
-        for name, table in declared.items()
-        if table.required and name not in named
+        for name in absent
     ]
-    raw = RawFolder(block["problem"], version, block["parameters"], block.get("origin"), tables)
+    reported = frozenset(named - set(tables)) | frozenset(absent)
+    origin = block.get("origin")
+    raw = RawFolder(block["problem"], version, block["parameters"], origin, tables, reported)
     return raw, flaws
 
 
@@ -182,57 +194,49 @@ def write_folder(
     Raises
     ------
     UsageError
-        The target exists and `overwrite` is false, is not an instance folder, or the table format
-        is unknown.
+        The target exists and `overwrite` is false, holds anything but an instance, or cannot be
+        written, or the table format is unknown.
     MissingExtraError
         Parquet was asked for and pyarrow is not installed.
     """
     if table_format not in FORMATS:
         raise UsageError.unknown("table format", table_format, FORMATS)
     folder = Path(folder)
-    if folder.exists() and not overwrite:
-        raise UsageError(f"{folder} exists. Fix: choose another name, or allow overwriting.")
-    if folder.exists() and not (folder / DESCRIPTOR).is_file() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not an instance folder and will not be overwritten.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        staging.chmod(0o755)
-        resources = []
-        for name, (table, frame) in tables.items():
-            resources.append(_write_resource(staging, name, table, frame, table_format))
-        descriptor = {
-            "profile": "data-package",
-            "name": _package_name(folder.name),
-            "description": description,
-            BLOCK: dict(block),
-            "resources": resources,
-        }
-        text = json.dumps(descriptor, indent=2, ensure_ascii=False, allow_nan=False)
-        (staging / DESCRIPTOR).write_text(text + "\n", encoding="utf-8")
-        _move_into_place(staging, folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    _check_target(folder, overwrite)
+    with staged_folder(folder) as staging:
+        _write_content(staging, folder.name, block, description, tables, table_format)
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is either complete or untouched."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+def _descriptor_bytes(path: Path) -> bytes:
+    limit = _DESCRIPTOR_BYTES
+    fix = f"give the path of an instance folder: it holds a file {DESCRIPTOR}"
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        # A pipe or a device would block or never end.
+        if path.exists() and not path.is_file():
+            raise InputError(Flaw("is not a file", file=str(path), fix=fix))
+        with path.open("rb") as stream:
+            raw = stream.read(limit + 1)
+    except OSError as error:
+        what = f"cannot be read ({sentence(error)})"
+        raise InputError(Flaw(what, file=str(path), fix=fix)) from None
+    if len(raw) > limit:
+        allowed = f"at most {limit:,} bytes"
+        raise InputError(Flaw("is too large for a descriptor", file=DESCRIPTOR, allowed=allowed))
+    return raw
 
 
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Object of JSON; a name given twice would silently lose its first value."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shorten(twice)} is given twice in one object")
+    return content
 
 
 def _descriptor_flaws(content: object) -> list[Flaw]:
@@ -284,18 +288,19 @@ def _descriptor_flaws(content: object) -> list[Flaw]:
 
 
 def _read_resource(folder: Path, resource: Mapping[str, Any]) -> RawTable:
-    path = _safe_path(folder, resource["path"])
-    if path.suffix == ".parquet":
-        return _read_parquet(path, resource["path"])
-    raw = read_delimited(path, name=resource["path"], require_final_newline=True)
+    shown = str(resource["path"])
+    path = _safe_path(folder, shown)
+    if path.suffix.lower() == ".parquet":
+        return _read_parquet(path, shown)
+    raw = read_delimited(path, name=shown, require_final_newline=True)
     columns = list(zip(*raw.rows, strict=True)) if raw.rows else [()] * len(raw.columns)
     cells = dict(zip(raw.columns, columns, strict=True))
-    return RawTable(cells, Place(resource["path"], raw.row_numbers))
+    return RawTable(cells, Place(shown, raw.row_numbers), typed=False)
 
 
 def _safe_path(folder: Path, given: str) -> Path:
     pure = PurePosixPath(given)
-    outside = pure.is_absolute() or ".." in pure.parts or "\\" in given or ":" in given
+    outside = pure.is_absolute() or ".." in pure.parts or any(c in given for c in "\\:\0")
     flaw = Flaw(
         "leads out of the instance folder",
         file=DESCRIPTOR,
@@ -305,10 +310,16 @@ def _safe_path(folder: Path, given: str) -> Path:
         cause="a hand-edited or hostile descriptor",
         fix="move the file into the folder and name it here",
     )
-    if outside or "\0" in given:
+    if outside:
         raise InputError(flaw)
     path = folder / pure
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        outside = not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        # A circle of links, or a name that no file system takes.
+        what = f"cannot be a file here ({sentence(error)})"
+        raise InputError(Flaw(what, DESCRIPTOR, field="path", value=given)) from None
+    if outside:
         raise InputError(flaw)
     if path.suffix.lower() not in (".csv", ".parquet"):
         allowed = "a .csv or .parquet file"
@@ -328,14 +339,84 @@ def _parquet() -> Any:
 
 def _read_parquet(path: Path, shown: str) -> RawTable:
     parquet = _parquet()
+    fix = "restore or regenerate the file"
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "was not found"
+        raise InputError(Flaw(what, file=shown, fix=fix))
     try:
-        table = parquet.read_table(path)
-        cells = {name: table.column(name).to_pylist() for name in table.column_names}
+        # One file, read from an open stream: no guessing of partitions from folder names.
+        with path.open("rb") as stream, parquet.ParquetFile(stream) as source:
+            _bound_parquet(source.metadata, shown)
+            table = source.read()
+        names = list(table.column_names)
+        cells = {name: table.column(i).to_pylist() for i, name in enumerate(names)}
+    except InputError:
+        raise
     except Exception as error:
         # pyarrow raises a dozen classes for a damaged file; all mean the same to the reader.
-        what = f"cannot be read as Parquet ({error})"
-        raise InputError(Flaw(what, file=shown, fix="restore or regenerate the file")) from None
-    return RawTable(cells, Place(shown))
+        what = f"cannot be read as Parquet ({shorten(sentence(error), 200)})"
+        raise InputError(Flaw(what, file=shown, fix=fix)) from None
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            [Flaw("stands more than once in the header", shown, value=name) for name in twice]
+        )
+    return RawTable(cells, Place(shown), typed=True)
+
+
+def _bound_parquet(metadata: Any, shown: str) -> None:
+    """Refuse a file that says it would unpack to more than a table may hold."""
+    rows, columns = metadata.num_rows, metadata.num_columns
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    allowed = min(MAX_ROWS, MAX_CELLS // max(1, columns))
+    if columns > MAX_COLUMNS or rows > allowed:
+        limit = f"at most {allowed:,} rows and {MAX_COLUMNS:,} columns"
+        raise InputError(Flaw("is too large", shown, value=f"{rows:,} rows", allowed=limit))
+    if size > MAX_BYTES:
+        limit = f"at most {MAX_BYTES:,} bytes unpacked"
+        raise InputError(Flaw("is too large", shown, value=f"{size:,} bytes", allowed=limit))
+
+
+def _check_target(folder: Path, overwrite: bool) -> None:
+    """Refuse a target where something else would be lost."""
+    try:
+        if not folder.exists() and not folder.is_symlink():
+            return
+        if not overwrite:
+            raise UsageError(f"{folder} exists. Fix: choose another name, or allow overwriting.")
+        entries = list(folder.iterdir()) if folder.is_dir() else [folder]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder} is not a usable path ({sentence(error)}).") from None
+    suffixes = tuple(f".{name}" for name in FORMATS)
+    foreign = [e.name for e in entries if e.name != DESCRIPTOR and e.suffix not in suffixes]
+    if foreign or (entries and not (folder / DESCRIPTOR).is_file()):
+        extra = f": it holds {shorten(sorted(foreign)[0])}" if foreign else ""
+        raise UsageError(
+            f"{folder} is not just an instance folder and will not be overwritten{extra}."
+        )
+
+
+def _write_content(
+    staging: Path,
+    name: str,
+    block: Mapping[str, object],
+    description: str,
+    tables: Mapping[str, tuple[Table, pd.DataFrame]],
+    table_format: str,
+) -> None:
+    resources = [
+        _write_resource(staging, label, table, frame, table_format)
+        for label, (table, frame) in tables.items()
+    ]
+    descriptor = {
+        "profile": "data-package",
+        "name": _package_name(name),
+        "description": description,
+        BLOCK: dict(block),
+        "resources": resources,
+    }
+    text = json.dumps(descriptor, indent=2, ensure_ascii=False, allow_nan=False)
+    (staging / DESCRIPTOR).write_bytes(f"{text}\n".encode())
 
 
 def _write_resource(
@@ -369,16 +450,7 @@ def _time_text(stamp: pd.Timestamp) -> str:
     return stamp.isoformat().replace("+00:00", "Z")
 
 
-def _move_into_place(staging: Path, folder: Path) -> None:
-    if not folder.exists():
-        staging.rename(folder)
-        return
-    retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    folder.rename(retired / "previous")
-    staging.rename(folder)
-    shutil.rmtree(retired)
-
-
 def _package_name(text: str) -> str:
-    kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in text.lower())
+    """Name as the data package standard has it: lower-case ASCII letters, digits, - _ and dot."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in text.lower())
     return kept.strip("-.") or "instance"

@@ -10,7 +10,7 @@ from optmodels.traces.parse import parse_numbers, parse_times
 from optmodels.traces.profile import read_profile
 from optmodels.traces.readers import FORMATS, read_carbon
 from optmodels.traces.series import UNITS
-from optmodels.traces.text import RawTable, read_delimited
+from optmodels.text import RawTable, read_delimited
 from optmodels.traces.trace import Trace
 from optmodels.traces.vintages import Vintages, read_vintages
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from optmodels.errors import Flaw, InputError
 from optmodels.traces.parse import check_numbers
-from optmodels.traces.text import read_delimited
+from optmodels.text import read_delimited
 
 _COLUMNS = ("nodes", "throughput", "power")
 

@@ -50,6 +50,7 @@ def level_oracle(
     switching: float,
     work: float,
     cap: float | None = None,
+    running: float = 0.0,
 ) -> OracleAnswer:
     """Cheapest shares of time over levels that do a given amount of work, with a proven bound.
 
@@ -67,6 +68,8 @@ def level_oracle(
         Work to be done exactly, in the unit of throughput × slots.
     cap
         Most servers on average in a slot, > 0; None for the greatest level.
+    running
+        Servers on average before the first slot, for a job that is under way; at most the cap.
 
     Returns
     -------
@@ -88,25 +91,27 @@ def level_oracle(
     amount = given.number("work", work)
     if cap is not None:
         cap = given.number("cap", cap, minimum=0.0, strict=True)
+    before = given.number("running", running, minimum=0.0)
     given.check()
     most = float(n.max()) if cap is None else min(cap, float(n.max()))
-    modes = _Modes.at_grid(n, theta, p, most)
+    before = min(before, most)
+    modes = _Modes.at_grid(n, theta, p, np.array([before, most]))
     if np.all(c >= 0.0):
         modes = modes.useful()
     limits = f"{len(c)} slots on at most {most:g} servers"
     amount = float(fitted(amount, len(c) * float(modes.throughput.max()), limits))
 
     def price(multiplier: float, among: _Modes = modes) -> tuple[Vertex, float]:
-        chosen, value = _minimise(c, beta, among, multiplier)
+        chosen, value = _minimise(c, beta, among, multiplier, before)
         shares = among.mix[chosen]
         worked = float(among.throughput[chosen].sum())
-        return Vertex(worked, _cost(c, shares, n, p, beta), shares), value
+        return Vertex(worked, _cost(c, shares, n, p, beta, before), shares), value
 
     slowest, _ = price(0.0, modes.only(modes.throughput <= 0.0))
     fastest_from = float(modes.throughput.max()) * (1.0 - EXTREME_TOLERANCE)
     fastest, _ = price(0.0, modes.only(modes.throughput >= fastest_from))
     shares, bound, iterations = search(slowest, fastest, amount, price)
-    return OracleAnswer(shares, _cost(c, shares, n, p, beta), bound, iterations)
+    return OracleAnswer(shares, _cost(c, shares, n, p, beta, before), bound, iterations)
 
 
 def shares_cost(
@@ -155,8 +160,18 @@ def shares_cost(
     return _cost(c, s, n, p, beta)
 
 
-def _cost(c: FloatArray, shares: FloatArray, n: FloatArray, p: FloatArray, beta: float) -> float:
-    return float(c @ (shares @ p) + beta * ramps(shares @ n))
+def _cost(
+    c: FloatArray,
+    shares: FloatArray,
+    n: FloatArray,
+    p: FloatArray,
+    beta: float,
+    before: float = 0.0,
+) -> float:
+    used = shares @ n
+    # `ramps` starts from zero servers; a job that is under way starts from `before`.
+    first = abs(used[0] - before) - used[0]
+    return float(c @ (shares @ p) + beta * (ramps(used) + first))
 
 
 @dataclass(frozen=True)
@@ -174,8 +189,8 @@ class _Modes:
     power: FloatArray
 
     @classmethod
-    def at_grid(cls, n: FloatArray, theta: FloatArray, p: FloatArray, most: float) -> _Modes:
-        grid = np.unique(np.append(n[n <= most], most))
+    def at_grid(cls, n: FloatArray, theta: FloatArray, p: FloatArray, extra: FloatArray) -> _Modes:
+        grid = np.unique(np.append(n[n <= extra.max()], extra))
         mixtures: list[FloatArray] = []
         first = []
         levels = np.eye(len(n))
@@ -213,7 +228,7 @@ class _Modes:
 
 
 def _minimise(
-    c: FloatArray, beta: float, modes: _Modes, multiplier: float
+    c: FloatArray, beta: float, modes: _Modes, multiplier: float, before: float
 ) -> tuple[IntArray, float]:
     """Mode per slot that minimises cost − multiplier · work, and the minimum."""
     stage = np.outer(c, modes.power) - multiplier * modes.throughput
@@ -221,16 +236,23 @@ def _minimise(
     envelope = np.minimum.reduceat(stage, modes.first, axis=1) if several else stage
     gaps = np.diff(modes.grid)
     slopes = np.diff(envelope, axis=1) / gaps
-    # Below the first grid point all servers are on throughout: one ramp up and one down.
-    minimum = float(envelope[:, 0].sum()) + 2.0 * beta * float(modes.grid[0])
-    nested = np.ones(len(c), dtype=bool)
+    lowest, highest = float(modes.grid[0]), float(modes.grid[-1])
+    # Below the first grid point all servers are on throughout: one ramp down, and one up for those
+    # that were not running before. Above the last one all are off, those that ran before at once.
+    ramps_outside = 2.0 * lowest - min(before, lowest) + max(before - highest, 0.0)
+    minimum = float(envelope[:, 0].sum()) + beta * ramps_outside
+    # Servers that ran before save their ramp up if they run on, and pay one if not: beta is due in
+    # any case, and their first slot is cheaper by 2 beta.
+    under_way = np.clip(before - modes.grid[:-1], 0.0, gaps)
+    slopes[0] -= 2.0 * beta * under_way / gaps
+    minimum += beta * float(under_way.sum())
     point = np.zeros(len(c), dtype=np.int64)
     for edge, gap in enumerate(gaps.tolist()):
         on, value = two_state(slopes[:, edge], beta)
         minimum += gap * value
-        # The answers nest but for rounding at ties.
-        nested &= on
-        point += nested
+        # Slopes rise with the edge, so that the answers nest; where ties break the nesting,
+        # counting puts it right at no cost (unions and intersections of minimisers are minimisers).
+        point += on
     if not several:
         return point, minimum
     chosen = np.empty(len(c), dtype=np.int64)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import InputError, UsageError
-from optmodels.traces.text import plain_name, read_delimited
+from optmodels.text import plain_name, read_delimited
 
 GOOD = b"time,value\n2022-01-01,1\n2022-01-02,2\n"
 
