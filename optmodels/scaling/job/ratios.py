@@ -201,31 +201,21 @@ def r_stars(L: ArrayLike, U: ArrayLike, beta: ArrayLike, rho: ArrayLike) -> Floa
     end = np.maximum(start, (switching + np.sqrt(switching**2 + high * low)) / low)
 
     def enough(r: FloatArray) -> NDArray[np.bool_]:
-        return np.asarray(_mean_cost(low, high, switching, part, r) <= r * low)
+        gain = high * (1 - 1 / r) - 2 * switching
+        return np.asarray(high - gain * exprel(part / r) <= r * low)
 
     # At rho = 1 the condition is alpha's own equation: no digits are lost by solving it again.
     return _bisect(enough, start, np.where(part >= 1, start, end))
-
-
-def _mean_cost(
-    low: FloatArray, high: FloatArray, switching: FloatArray, part: FloatArray, r: FloatArray
-) -> FloatArray:
-    """Most that I(r, 1) pays per unit for its first `part` units, ramps included."""
-    gain = high * (1 - 1 / r) - 2 * switching
-    room = high - low - 2 * switching
-    floor_at = r * np.log(np.divide(room, gain, out=np.ones_like(gain), where=gain > 0))
-    curved = np.clip(floor_at, 0.0, part)
-    share = np.divide(curved, part, out=np.ones_like(part), where=part > 0)
-    mean = share * (high - gain * exprel(curved / r)) + (1 - share) * (low + 2 * switching)
-    return np.asarray(mean)
 
 
 def r_star(L: float, U: float, beta: float, rho: float) -> float:
     """Ratio of the robust threshold for a hidden length in ``[rho, 1] * longest``.
 
     The smallest ``r >= alpha`` with ``int_0^rho phi_r + beta rho <= r rho L`` where ``phi_r`` is
-    the unit threshold of ratio r with its floor (our derivation): finishing early and a crash
-    of the cost to L afterwards must not break r. ``rho = 1`` gives `alpha`; ``rho -> 0`` gives
+    the unit threshold of ratio r (our derivation): finishing early and a crash
+    of the cost to L afterwards must not break r. Divided by rho this reads
+    ``U - K (e^t - 1)/t <= r L`` with ``K = U - U/r - 2 beta`` and ``t = rho/r``; the floor of the
+    threshold is never reached before rho. ``rho = 1`` gives `alpha`; ``rho -> 0`` gives
     ``(beta + sqrt(beta^2 + U L)) / L``.
 
     Parameters
