@@ -10,10 +10,11 @@ ON_OFF = ([0.0, 1.0], [0.0, 1.0], [0.0, 1.0])
 """Profile of a job with one rate: off, and on."""
 
 
-def mixing_lp(costs, servers, throughput, power, *, switching, work, cap=None):
+def mixing_lp(costs, servers, throughput, power, *, switching, work, cap=None, running=0.0):
     """Least cost of doing exactly `work`; None when the solver finds no plan.
 
-    Variables are the shares, slot by slot, then the server changes up and down of T + 1 ramps.
+    The job comes from `running` servers and ends switched off. Variables are the shares, slot by
+    slot, then the server changes up and down of T + 1 ramps.
     """
     c, n, theta, p = (np.asarray(a, dtype=float) for a in (costs, servers, throughput, power))
     slots, levels = len(c), len(n)
@@ -33,7 +34,7 @@ def mixing_lp(costs, servers, throughput, power, *, switching, work, cap=None):
         A_ub=sparse.vstack(rows).tocsr(),
         b_ub=np.concatenate(limits),
         A_eq=sparse.vstack([sparse.hstack([change, -eye, eye]), done]).tocsr(),
-        b_eq=np.concatenate([np.zeros(slots + 1), [work]]),
+        b_eq=np.concatenate([[running], np.zeros(slots), [work]]),
         bounds=(0, None),
         method="highs",
     )

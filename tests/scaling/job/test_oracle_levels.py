@@ -164,6 +164,23 @@ def test_extremes_of_work():
     assert idle.cost == 0.0
 
 
+@pytest.mark.parametrize("kind", ["concave", "measured", "clocks"])
+def test_job_under_way_equals_the_linear_program(kind):
+    """From any number of running servers: those that run on pay no ramp up, the others one down."""
+    seed = {"concave": 17, "measured": 18, "clocks": 19}[kind]
+    for costs, switching, rng in cases.random_cases(seed, 60, longest=8):
+        profile = random_profile(rng, int(rng.integers(1, 5)), kind)
+        most = float(profile[0].max())
+        running = float(rng.choice([rng.random() * most, rng.choice(profile[0])]))
+        cap = float(rng.uniform(running, most)) if rng.random() < 0.3 and running > 0 else None
+        work = float(rng.choice([0.0, rng.random(), 1.0])) * capacity(profile, len(costs), cap)
+        question = {"switching": switching, "work": work, "cap": cap, "running": running}
+        best = mixing_lp(costs, *profile, **question)
+        answer = level_oracle(costs, *profile, **question)
+        assert answer.cost == pytest.approx(best, rel=1e-9, abs=1e-8)
+        assert answer.bound == pytest.approx(best, rel=1e-9, abs=1e-8)
+
+
 @property_test
 @given(cases.costs, cases.switchings, cases.shares, st.randoms(use_true_random=False))
 def test_bound_holds_for_any_shares(costs, switching, share, random):
