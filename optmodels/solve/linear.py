@@ -49,6 +49,9 @@ Without it, rounding in the last digit of one free variable's reduced cost would
 into minus infinity.
 """
 
+SOLVER_DUAL_NOISE = 1e-7
+"""The same when nothing better is to be had: HiGHS's own dual feasibility tolerance."""
+
 LARGEST_COEFFICIENT = 1e15
 """Matrix entries from this size are refused, as HiGHS refuses them."""
 
@@ -393,7 +396,9 @@ class LinearModel:
             worst = _worse(worst, fraction, fraction, "integrality")
         return worst
 
-    def dual_bound(self, row_dual: FloatArray, at: FloatArray | None = None) -> float:
+    def dual_bound(
+        self, row_dual: FloatArray, at: FloatArray | None = None, *, noise: float = DUAL_NOISE
+    ) -> float:
         """Bound on the optimum proven by weak duality from any row duals.
 
         Parameters
@@ -402,6 +407,8 @@ class LinearModel:
             Duals of the rows, in the sign convention d objective / d right-hand side.
         at
             Point whose tangent bounds a quadratic objective; not needed for a linear one.
+        noise
+            Reduced costs up to this share of 1 + |c_j| count as zero at an infinite bound.
 
         Returns
         -------
@@ -424,7 +431,7 @@ class LinearModel:
         open_ended = ((d > 0) & np.isneginf(self.column_lower)) | (
             (d < 0) & np.isposinf(self.column_upper)
         )
-        d = np.where(open_ended & (np.abs(d) <= DUAL_NOISE * (1.0 + np.abs(cost))), 0.0, d)
+        d = np.where(open_ended & (np.abs(d) <= noise * (1.0 + np.abs(cost))), 0.0, d)
         total = _smallest(y, self.row_lower, self.row_upper)
         total += _smallest(d, self.column_lower, self.column_upper)
         return sign * total + constant

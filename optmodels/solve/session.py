@@ -18,14 +18,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import SolverError, UsageError
-from .linear import FEASIBILITY_TOLERANCE, INFINITE, FloatArray, LinearModel
+from .linear import FEASIBILITY_TOLERANCE, INFINITE, SOLVER_DUAL_NOISE, FloatArray, LinearModel
 from .listening import listening, logger
 from .options import Limits, check_options
 from .status import Status
@@ -37,7 +38,7 @@ POLISH_GAP = 1e-9
 """Relative gap above which an LP is polished: re-solved from its basis with tight tolerances."""
 
 _TIGHT = 1e-10
-_NO_REGULARISATION: dict[str, object] = {"qp_regularization_value": 0.0}
+_LITTLE_REGULARISATION: dict[str, object] = {"qp_regularization_value": 1e-11}
 _MANY_COEFFICIENTS = 2000
 _LOCAL = threading.local()
 
@@ -244,6 +245,10 @@ class Session:
         ended = self._run()
         statistics = self._statistics()
         kinds = self._hp.HighsModelStatus
+        if ended == kinds.kUnknown and not self.model.is_mip:
+            # An interior point method that came close: the simplex method finishes.
+            with self._tightened():
+                ended = self._run()
         if ended == kinds.kInfeasible:
             outcome = Outcome(Status.INFEASIBLE)
         elif ended in (kinds.kUnbounded, kinds.kUnboundedOrInfeasible):
@@ -319,6 +324,8 @@ class Session:
                 tight = self._clamp(model.dual_bound(y_tight, x_tight), value)
                 if _gap(value, tight) < _gap(objective, bound):
                     x, y, objective, bound = x_tight, y_tight, value, tight
+            if not math.isfinite(bound):
+                bound = self._clamp(model.dual_bound(y, x, noise=SOLVER_DUAL_NOISE), objective)
         optimal = claimed_optimal and _gap(objective, bound) <= LP_GAP
         gradient = model.cost if model.hessian is None else model.cost + model.hessian @ x
         d = gradient - model.matrix.T @ y
@@ -327,25 +334,31 @@ class Session:
 
     def _polish(self) -> tuple[FloatArray, FloatArray] | None:
         """Re-solve from the basis with the tightest tolerances; None if that fails."""
+        with self._tightened():
+            ended = self._run()
+        answer = self.highs.getSolution()
+        if ended != self._hp.HighsModelStatus.kOptimal or not answer.dual_valid:
+            return None
+        x = np.array(answer.col_value, dtype=np.float64)
+        if self.model.worst_violation(x).relative > self._tolerance():
+            return None
+        return x, np.array(answer.row_dual, dtype=np.float64)
+
+    @contextmanager
+    def _tightened(self) -> Iterator[None]:
         names: dict[str, object] = {
             "presolve": "off",
             "primal_feasibility_tolerance": _TIGHT,
             "dual_feasibility_tolerance": _TIGHT,
         }
-        # HiGHS adds 1e-7 to the diagonal of a Hessian, which shifts the optimum.
-        names |= {"solver": "simplex"} if self.model.hessian is None else _NO_REGULARISATION
+        # HiGHS adds 1e-7 to the diagonal of a Hessian, which shifts the optimum; without any it
+        # fails on singular ones.
+        names |= {"solver": "simplex"} if self.model.hessian is None else _LITTLE_REGULARISATION
         before = {name: self.highs.getOptionValue(name)[1] for name in names}
         try:
             for name, value in names.items():
                 self._set(name, value)
-            ended = self._run()
-            answer = self.highs.getSolution()
-            if ended != self._hp.HighsModelStatus.kOptimal or not answer.dual_valid:
-                return None
-            x = np.array(answer.col_value, dtype=np.float64)
-            if self.model.worst_violation(x).relative > self._tolerance():
-                return None
-            return x, np.array(answer.row_dual, dtype=np.float64)
+            yield
         finally:
             for name, value in before.items():
                 self._set(name, value)

@@ -1,0 +1,483 @@
+"""The session: statuses, proven bounds, the check in numpy, limits, interruption, updates."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from optmodels.errors import (
+    InfeasibleError,
+    InputError,
+    NoSolutionError,
+    SolverError,
+    UnboundedError,
+    UsageError,
+)
+from optmodels.solve import Session, Status, solve_model
+from optmodels.solve.linear import LinearModel
+from optmodels.solve.options import Limits
+from optmodels.solve.session import Outcome
+from optmodels.solve.solution import solution_of
+
+from .models import (
+    brute_force,
+    hard_knapsack,
+    linear_model,
+    market_split,
+    random_lp,
+    random_milp,
+)
+
+INF = np.inf
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def scipy_answer(model: LinearModel) -> tuple[int, float | None]:
+    """Status and objective by scipy: 0 optimal, 2 infeasible, 3 unbounded."""
+    sign = -1.0 if model.maximize else 1.0
+    dense = model.matrix.toarray()
+    upper, lower = np.isfinite(model.row_upper), np.isfinite(model.row_lower)
+    answer = linprog(
+        sign * model.cost,
+        np.vstack([dense[upper], -dense[lower]]),
+        np.concatenate([model.row_upper[upper], -model.row_lower[lower]]),
+        bounds=np.column_stack([model.column_lower, model.column_upper]),
+        method="highs-ds",
+        options={"presolve": False},
+    )
+    value = sign * answer.fun + model.offset if answer.status == 0 else None
+    return answer.status, value
+
+
+@settings(deadline=None, derandomize=True, max_examples=120)
+@given(st.integers(0, 10**6))
+def test_random_lps_against_scipy(seed: int) -> None:
+    """Status, objective and a proven bound agree with scipy on LPs of every kind of row.
+
+    The bound is re-computed here from the solution's own duals, by the textbook dual function.
+    """
+    model = random_lp(seed)
+    solution = solve_model(model)
+    status, value = scipy_answer(model)
+    if status == 2:
+        assert solution.status == "infeasible"
+        return
+    if status == 3:
+        assert solution.status == "unbounded"
+        return
+    assert solution.status == "optimal"
+    scale = max(1.0, abs(value))
+    assert abs(solution.objective - value) <= 1e-7 * scale
+    assert abs(solution.objective - solution.bound) <= 1e-9 * scale
+    ordered = (
+        solution.bound >= solution.objective
+        if model.maximize
+        else (solution.bound <= solution.objective)
+    )
+    assert ordered
+    duals = solution.duals["row"].to_numpy()
+    reduced = solution.reduced_costs["x"].to_numpy()
+    assert np.allclose(reduced, model.cost - model.matrix.T @ duals, atol=1e-12)
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_any_duals_give_a_valid_bound(seed: int, dual_seed: int) -> None:
+    """Weak duality: random duals never cut the optimum off; the optimal ones reach it."""
+    model = random_lp(seed)
+    solution = solve_model(model)
+    if solution.status != "optimal":
+        return
+    any_duals = np.random.default_rng(dual_seed).normal(0, 3, model.rows)
+    bound = model.dual_bound(any_duals)
+    slack = 1e-7 * max(1.0, abs(solution.objective))
+    if model.maximize:
+        assert bound >= solution.objective - slack
+    else:
+        assert bound <= solution.objective + slack
+
+
+@settings(deadline=None, derandomize=True, max_examples=120)
+@given(st.integers(0, 10**6))
+def test_random_milps_against_enumeration(seed: int) -> None:
+    """Status, optimum and bound of pure integer models against enumeration of all points."""
+    model = random_milp(seed)
+    best = brute_force(model)
+    solution = solve_model(model, mip_gap=0.0)
+    if best is None:
+        assert solution.status == "infeasible"
+        assert solution.objective is None
+        return
+    assert solution.status == "optimal"
+    assert solution.objective == pytest.approx(best, abs=1e-9)
+    assert solution.bound == pytest.approx(best, abs=1e-6)
+    values = solution.values["x"].to_numpy()
+    assert np.array_equal(values, np.round(values))
+
+
+def test_free_variables_do_not_spoil_the_bound() -> None:
+    """Rounding in the reduced cost of a free variable must not make the bound minus infinity."""
+    rng = np.random.default_rng(5)
+    n = 40
+    matrix = np.vstack([rng.normal(0, 1, (n, n)), np.eye(n)])
+    rows = np.concatenate([rng.normal(0, 1, n), np.full(n, -100.0)])
+    model = linear_model(matrix[:n].T @ rng.uniform(0.1, 1, n) / 3, matrix, rows, INF, -INF, INF)
+    solution = solve_model(model)
+    assert solution.status == "optimal"
+    assert abs(solution.gap) <= 1e-9
+
+
+UNBOUNDED = {
+    "lp": linear_model([-1, 0], [[1, -1]], -INF, 1, 0, INF),
+    "lp max": linear_model([1, 1], [[1, -1]], -INF, 1, 0, INF, maximize=True),
+    "lp without rows": linear_model([-1.0], np.zeros((0, 1)), [], [], 0, INF),
+    "milp": linear_model([-1, 0], [[1, -1]], -INF, 1, 0, INF, True),
+}
+INFEASIBLE = {
+    "lp": linear_model([1, 1], [[1, 1], [1, 1]], [-INF, 3], [1, INF], 0, INF),
+    "unbounded or infeasible lp": linear_model(
+        [-1, -1], [[1, -1], [1, -1]], [2, -INF], [INF, 1], 0, INF
+    ),
+    "milp by integrality": linear_model([0, 0], [[2, 2]], 3, 3, 0, 5, True),
+    "unbounded or infeasible milp": linear_model(
+        [-1, -1, 0], [[0, 0, 2], [1, -1, 0]], [1, 0], [1, 0], 0, [INF, INF, 5], True
+    ),
+    "crossed bounds": linear_model([1], [[1]], -INF, INF, 2, 1),
+    "crossed row": linear_model([1], [[1]], 2, 1, 0, 5),
+    "row without variables": linear_model([1], [[0]], 1, 2, 0, 5),
+    "no integer between bounds": linear_model([1], [[1]], -INF, INF, 0.2, 0.8, True),
+}
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
+@pytest.mark.parametrize("presolve", ["choose", "off"])
+def test_unbounded(name: str, presolve: str) -> None:
+    """Unbounded is told apart from infeasible, and gives no numbers."""
+    solution = solve_model(UNBOUNDED[name], options={"presolve": presolve})
+    assert solution.status is Status.UNBOUNDED
+    assert solution.objective is None
+    assert solution.gap is None
+    with pytest.raises(UnboundedError):
+        _ = solution.values
+
+
+@pytest.mark.parametrize("name", INFEASIBLE)
+@pytest.mark.parametrize("presolve", ["choose", "off"])
+def test_infeasible(name: str, presolve: str) -> None:
+    """Infeasible gives no numbers, and points to the explanation."""
+    solution = solve_model(INFEASIBLE[name], options={"presolve": presolve})
+    assert solution.status is Status.INFEASIBLE
+    assert solution.objective is None
+    assert solution.bound is None
+    for ask in (
+        lambda: solution.values,
+        lambda: solution.duals,
+        lambda: solution.reduced_costs,
+        solution.require,
+        solution.load_into_model,
+    ):
+        with pytest.raises(InfeasibleError, match="explain_model"):
+            ask()
+
+
+def test_no_columns_and_no_rows() -> None:
+    """A model without variables is its constant; a false row without variables is infeasible."""
+    nothing = linear_model([], np.zeros((0, 0)), [], [], 0, 0, offset=3.5)
+    solution = solve_model(nothing)
+    assert (solution.status, solution.objective, solution.bound) == ("optimal", 3.5, 3.5)
+    assert solve_model(linear_model([], np.zeros((1, 0)), 1, 2, 0, 0)).status == "infeasible"
+
+
+def test_limit_without_incumbent() -> None:
+    """At the limit without a point there are no numbers, whatever is lying in the solver."""
+    solution = solve_model(market_split(), time_limit_s=0.2)
+    assert solution.status is Status.NO_SOLUTION_AT_LIMIT
+    assert solution.objective is None
+    with pytest.raises(NoSolutionError, match="time_limit_s"):
+        _ = solution.values
+    assert solve_model(hard_knapsack(), time_limit_s=1e-9).status in (
+        Status.NO_SOLUTION_AT_LIMIT,
+        Status.FEASIBLE,
+    )
+
+
+def test_limit_of_an_lp_gives_no_infeasible_point() -> None:
+    """The dual simplex stopped half-way has an infeasible point: it is not given out."""
+    rng = np.random.default_rng(0)
+    matrix = rng.random((60, 80))
+    model = linear_model(np.ones(80), matrix, 1 + rng.random(60), INF, 0, INF)
+    solution = solve_model(model, options={"simplex_iteration_limit": 3, "presolve": "off"})
+    assert solution.status is Status.NO_SOLUTION_AT_LIMIT
+    with pytest.raises(NoSolutionError):
+        solution.require()
+
+
+def test_limit_with_incumbent() -> None:
+    """At the limit with a point: feasible, checked, with an honest gap; a maximisation."""
+    model = hard_knapsack()
+    solution = solve_model(model, time_limit_s=0.5)
+    assert solution.status is Status.FEASIBLE
+    assert solution.require() is solution
+    assert solution.objective < solution.bound < INF
+    assert solution.gap == pytest.approx(
+        (solution.bound - solution.objective) / solution.objective, rel=1e-12
+    )
+    x = solution.values["x"].to_numpy()
+    assert model.worst_violation(x).relative <= 1e-6
+    assert solution.objective == pytest.approx(model.objective(x), rel=1e-12)
+    assert solution.seconds["solve"] < 3
+    with pytest.raises(UsageError, match="duals"):
+        _ = solution.duals
+
+
+def test_warm_start_is_accepted() -> None:
+    """With no time and no heuristics the only incumbent is the one we gave."""
+    model = hard_knapsack()
+    options = {"mip_heuristic_effort": 0.0, "mip_max_nodes": 0, "presolve": "off"}
+    start = np.zeros(model.columns)
+    start[[3, 5, 8]] = 1.0
+    given_value = model.objective(start)
+    with_start = solve_model(
+        model, time_limit_s=1e-6, options=options, warm_start={"x": dict(enumerate(start))}
+    )
+    assert with_start.status is Status.FEASIBLE
+    assert with_start.objective >= given_value - 1e-9
+    assert solve_model(model, time_limit_s=1e-6, options=options).status is (
+        Status.NO_SOLUTION_AT_LIMIT
+    )
+
+
+def test_partial_warm_start_and_scalars() -> None:
+    """A part of the variables will do; a scalar stands for all members."""
+    model = hard_knapsack(12, 4)
+    best = solve_model(model, mip_gap=0.0).objective
+    for start in ({"x": 0}, {"x": {0: 1.0, 3: 0.0}}):
+        assert solve_model(model, mip_gap=0.0, warm_start=start).objective == pytest.approx(best)
+
+
+def test_bad_warm_starts_are_refused() -> None:
+    """Unknown components and labels, and values that are not numbers, are told."""
+    model = hard_knapsack(12, 4)
+    with pytest.raises(UsageError, match="Did you mean 'x'"):
+        solve_model(model, warm_start={"xx": 1})
+    with pytest.raises(InputError) as caught:
+        solve_model(model, warm_start={"x": {99: 1.0, 2: float("nan")}})
+    assert len(caught.value.flaws) == 2
+
+
+def test_claims_that_contradict_the_warm_start_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole feasible start beats a claimed optimum, or a claim of infeasibility: an error."""
+    model = hard_knapsack(12, 4)
+    start = {"x": 0.0}
+    for lie in (Outcome(Status.INFEASIBLE), Outcome(Status.OPTIMAL, -5.0, -5.0, np.zeros(12))):
+        monkeypatch.setattr(Session, "solve", lambda self, lie=lie: lie)
+        with pytest.raises(SolverError, match="Warm start"):
+            solve_model(model, warm_start=start)
+
+
+def test_a_point_that_fails_the_check_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver that hands out a wrong point is caught, and the worst breach is named.
+
+    Without the check in numpy, this status would be "optimal".
+    """
+    model = linear_model([1, 1], [[1, 2]], 4, INF, 0, 10)
+    honest = Session(model)
+    honest.solve()
+    point = honest.highs.getSolution()
+    wrong = type(point)()
+    wrong.col_value = np.array([0.0, 1.5])
+    wrong.row_dual = np.array(point.row_dual)
+    wrong.value_valid = wrong.dual_valid = True
+    monkeypatch.setattr("highspy.Highs.getSolution", lambda self: wrong)
+    solution = solve_model(model)
+    assert solution.status is Status.ERROR
+    with pytest.raises(SolverError, match=r"row\[0\] violated by 1"):
+        _ = solution.values
+
+
+@pytest.mark.parametrize("sense", [False, True])
+def test_wrong_integrality_is_caught(sense: bool) -> None:
+    """`worst_violation` sees rows, bounds and integrality, each relative to its size."""
+    model = linear_model([1, 1], [[1, 1]], -INF, 2000, 0, 1000, [True, False], maximize=sense)
+    assert model.worst_violation(np.array([2.0, 3.5])).relative == 0
+    assert model.worst_violation(np.array([2.25, 3.5])).kind == "integrality"
+    beyond = model.worst_violation(np.array([-2.0, 3.5]))
+    assert (beyond.kind, beyond.position, beyond.amount) == ("bound", 0, 2.0)
+    row = linear_model([1, 1], [[1, 1]], -INF, 2000, 0, 5000).worst_violation(
+        np.array([1500.0, 1500.0])
+    )
+    assert (row.kind, row.amount, row.relative) == ("row", 1000.0, 0.5)
+    assert model.worst_violation(np.array([np.nan, 0.0])).relative == INF
+
+
+def test_numbers_no_solver_can_use_are_named() -> None:
+    """NaN and infinities are refused with component and index, all of them at once."""
+    model = linear_model([1, 1], [[1, 2]], 4, INF, 0, 10)
+    bad = replace(
+        model,
+        cost=np.array([np.nan, 1.0]),
+        coefficients=np.array([1.0, np.inf]),
+        column_lower=np.array([INF, 0.0]),
+        row_lower=np.array([np.nan]),
+    )
+    with pytest.raises(InputError) as caught:
+        solve_model(bad)
+    text = str(caught.value)
+    assert len(caught.value.flaws) == 4
+    for name in ("x[0]", "coefficient of x[1]", "row[0]"):
+        assert name in text
+
+
+def test_update_keeps_the_basis_and_the_answer() -> None:
+    """Pushing only differences gives the optimum of a fresh solve, for every part of the model."""
+    base = random_lp(12, 30, 25)
+    base = replace(base, column_lower=np.full(25, -3.0), column_upper=np.full(25, 4.0))
+    rng = np.random.default_rng(1)
+    session = Session(base)
+    first = session.solve()
+    assert first.status is Status.OPTIMAL
+    assert session.solve().statistics["iterations"] == 0
+    changes = [
+        {"cost": base.cost + rng.normal(0, 0.1, 25)},
+        {"column_upper": base.column_upper + 1},
+        {"row_upper": base.row_upper + 0.5},
+        {"coefficients": base.coefficients * (1 + 0.01 * rng.random(base.nonzeros))},
+        {"offset": 7.0},
+        {"maximize": not base.maximize},
+    ]
+    for change in changes:
+        changed = replace(base, **change)
+        session.update(changed)
+        warm, fresh = session.solve(), Session(changed).solve()
+        assert warm.status == fresh.status, change
+        if fresh.objective is not None:
+            assert warm.objective == pytest.approx(fresh.objective, rel=1e-9)
+            assert warm.bound == pytest.approx(fresh.bound, rel=1e-9)
+
+
+def test_polish_closes_a_loose_lp() -> None:
+    """An LP stopped at loose tolerances (interior point, no crossover) still gets a tight bound."""
+    rng = np.random.default_rng(3)
+    matrix = rng.random((30, 40))
+    model = linear_model(rng.random(40) + 0.1, matrix, 1 + rng.random(30), INF, 0, INF)
+    loose = {"solver": "ipm", "run_crossover": "off", "ipm_optimality_tolerance": 1e-4}
+    solution = solve_model(model, options=loose)
+    assert solution.status is Status.OPTIMAL
+    assert solution.gap <= 1e-9
+    assert solution.objective == pytest.approx(solve_model(model).objective, rel=1e-9)
+
+
+def test_nothing_reaches_stdout(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The solver's log goes to `logging` when asked for, and never to standard output."""
+    solve_model(hard_knapsack(12, 4))
+    assert not caplog.records
+    with caplog.at_level(logging.INFO, logger="optmodels.solve"):
+        solve_model(hard_knapsack(12, 4))
+        solve_model(INFEASIBLE["lp"])
+    assert any("Solving MIP" in record.message for record in caplog.records)
+    assert capfd.readouterr().out == ""
+
+
+def test_progress_goes_to_stderr_only(capfd: pytest.CaptureFixture[str]) -> None:
+    """The progress line leaves standard output to the caller."""
+    solve_model(hard_knapsack(), time_limit_s=0.3, progress=True)
+    assert capfd.readouterr().out == ""
+
+
+def test_threads_do_not_mix_statuses() -> None:
+    """Solves in several threads at once each get their own answer; handlers stay untouched."""
+    before = signal.getsignal(signal.SIGINT)
+    models = [UNBOUNDED["lp"], INFEASIBLE["lp"], hard_knapsack(12, 4), random_milp(3)] * 4
+    expected = [solve_model(model, mip_gap=0.0) for model in models]
+    got: dict[int, object] = {}
+
+    def work(place: int) -> None:
+        got[place] = solve_model(models[place], mip_gap=0.0)
+
+    workers = [threading.Thread(target=work, args=(place,)) for place in range(len(models))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for place, solution in enumerate(expected):
+        assert got[place].status == solution.status
+        assert got[place].objective == solution.objective
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+sys.path.insert(0, {root!r})
+from optmodels.solve import solve_model
+from tests.solve.models import hard_knapsack, market_split
+model = hard_knapsack() if sys.argv[1] == "incumbent" else market_split(7)
+solve_model(hard_knapsack(5, 2))
+print("ready", flush=True)
+begin = time.monotonic()
+solution = solve_model(model, time_limit_s=30)
+print(solution.status, solution.interrupted, time.monotonic() - begin < 20, flush=True)
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
+@pytest.mark.parametrize(
+    ("kind", "status"), [("incumbent", "feasible"), ("none", "no_solution_at_limit")]
+)
+def test_ctrl_c_returns_the_incumbent(kind: str, status: str) -> None:
+    """A real SIGINT stops a hard MIP early; the incumbent comes back marked as interrupted."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.format(root=str(ROOT)), kind],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    timer = threading.Timer(1.0, child.send_signal, [signal.SIGINT])
+    timer.start()
+    out, _ = child.communicate(timeout=60)
+    assert out.split("\n")[:2] == [f"{status} True True", "True"]
+
+
+def test_solution_texts() -> None:
+    """The repr tells status, objective, bound, gap, size; HTML is escaped."""
+    text = repr(solve_model(hard_knapsack(12, 4)))
+    for word in ("optimal", "objective", "bound", "gap", "4 rows, 12 columns", "HiGHS"):
+        assert word in text
+    lie = solution_of(
+        Outcome(Status.ERROR, message="<b>"), sense="minimize", solver="HiGHS", options={}
+    )
+    assert "&lt;b&gt;" in lie._repr_html_()
+    with pytest.raises(SolverError, match="<b>"):
+        lie.require()
+
+
+def test_gap_is_relative_to_the_objective() -> None:
+    """|objective - bound| / |objective|; zero distance is a zero gap even at objective zero."""
+    facts = {"sense": "minimize", "solver": "", "options": {}}
+    assert solution_of(Outcome(Status.FEASIBLE, 200.0, 150.0), **facts).gap == 0.25
+    assert solution_of(Outcome(Status.OPTIMAL, 0.0, 0.0), **facts).gap == 0.0
+    assert solution_of(Outcome(Status.FEASIBLE, 1.0, -INF), **facts).gap == INF
+    assert solution_of(Outcome(Status.INFEASIBLE), **facts).gap is None
+
+
+def test_limits_belong_to_the_session() -> None:
+    """A session takes its limits as one checked object."""
+    outcome = Session(market_split(), limits=Limits(time_limit_s=0.1)).solve()
+    assert outcome.status is Status.NO_SOLUTION_AT_LIMIT
+    assert outcome.bound == pytest.approx(0.0, abs=1e-9) or outcome.bound == -INF
