@@ -74,12 +74,10 @@ class SingleJob(Algorithm):
 
     _progress: Conversion
 
-    def decide(self, c: float) -> float:
-        """Purchase of the coming slot, whose cost is c."""
+    def _decide(self, c: float) -> float:
         return self._progress.decide(c)
 
-    def settle(self, executed: float) -> None:
-        """Take note of what was executed, and end the slot."""
+    def _settle(self, executed: float) -> None:
         self._progress.settle(executed)
 
     @property
@@ -194,8 +192,7 @@ class SellingRoro(SingleJob):
             curve, b.beta, SellingBounds(b), work=longest, slots=slots, cap=cap
         )
 
-    def decide(self, c: float) -> float:
-        """Sale of the coming slot, whose price is c."""
+    def _decide(self, c: float) -> float:
         return self._progress.decide(-c)
 
 
@@ -237,12 +234,12 @@ class Lacs(Algorithm):
         for instance in self._instances:
             instance.begin((shortest, longest), slots, cap)
 
-    def decide(self, c: float) -> float:
-        """Mix of what the two virtual jobs buy at cost c; moves both on."""
+    def _decide(self, c: float) -> float:
+        # Mix of what the two virtual jobs buy at cost c; moves both on.
         trusted, robust = (_virtual(instance, c) for instance in self._instances)
         return self.kappa * trusted + (1 - self.kappa) * robust
 
-    def settle(self, executed: float) -> None:
+    def _settle(self, executed: float) -> None:
         """Nothing to note: the virtual jobs go on by themselves."""
 
     @property
@@ -277,14 +274,14 @@ class AdvisedRoro(Algorithm):
         self._robust.begin(longest, slots, cap)
         self._slot = 0
 
-    def decide(self, c: float) -> float:
-        """Mix of the advice and of what RORO buys at cost c; moves RORO on."""
+    def _decide(self, c: float) -> float:
+        # Mix of the advice and of what RORO buys at cost c; moves RORO on.
         robust = _virtual(self._robust, c)
         advised = self.advice[self._slot]
         self._slot += 1
         return self.weight * advised + (1 - self.weight) * robust
 
-    def settle(self, executed: float) -> None:
+    def _settle(self, executed: float) -> None:
         """Nothing to note: the virtual job goes on by itself."""
 
     @property
@@ -328,8 +325,7 @@ class Clip(Algorithm):
         self._advised = self._advised_before = self._advice_cost = 0.0
         self._cost_now = self._wanted = self._asked = 0.0
 
-    def decide(self, c: float) -> float:
-        """Purchase of the coming slot, whose cost is c."""
+    def _decide(self, c: float) -> float:
         b = self.bounds
         self._cost_now = c = b.clip(c)
         advised = self.advice[self._slot]
@@ -356,8 +352,7 @@ class Clip(Algorithm):
         later = (self._slots - self._slot - 1) * self._cap
         return max(self._asked, least_purchase(left, later, self._cap))
 
-    def settle(self, executed: float) -> None:
-        """Take note of what was executed, and end the slot."""
+    def _settle(self, executed: float) -> None:
         self._spent += self._cost_now * executed + self.bounds.beta * abs(executed - self._rate)
         self._pseudo += min(self._wanted, executed)
         self._forced += max(0.0, executed - self._asked)

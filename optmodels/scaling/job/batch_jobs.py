@@ -64,7 +64,6 @@ def read_jobs(
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise InputError(Flaw("is not jobs x slots", field="costs", value=matrix.shape))
     count, columns = matrix.shape
-    check_bounds(L, U, beta)
 
     def each(value: ArrayLike | None, name: str, default: ArrayLike) -> FloatArray:
         array = np.asarray(default if value is None else value, float)
@@ -87,7 +86,8 @@ def read_jobs(
                 allowed=str(matrix.shape),
             )
         )
-    low = each(L, "L", 0.0)
+    low, high, switching = each(L, "L", 0.0), each(U, "U", 0.0), each(beta, "beta", 0.0)
+    check_bounds(L, U, beta)
     seen = np.arange(columns) < number[:, None]
     jobs = BatchJobs(
         costs=np.where(seen, matrix, low[:, None]),
@@ -95,8 +95,8 @@ def read_jobs(
         work=size,
         cap=each(cap, "cap", 0.0),
         L=low,
-        U=each(U, "U", 0.0),
-        beta=each(beta, "beta", 0.0),
+        U=high,
+        beta=switching,
         shortest=each(given["shortest"], "shortest", size),
         longest=each(given["longest"], "longest", size),
         predicted=each(given["predicted"], "predicted", size),

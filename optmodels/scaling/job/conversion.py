@@ -159,6 +159,7 @@ class Algorithm(ABC):
 
     def __init__(self, bounds: CostBounds) -> None:
         self.bounds = bounds
+        self._slots_left = 0
 
     def begin(self, work: float | tuple[float, float], slots: int, cap: float) -> None:
         """Start on a job.
@@ -187,17 +188,48 @@ class Algorithm(ABC):
                 f"and was told only {shortest:g} to {longest:g}."
             )
         self._open(shortest, longest, slots, cap)
+        self._slots_left = slots
+
+    def decide(self, c: float) -> float:
+        """Purchase of the coming slot, whose cost is c.
+
+        Raises
+        ------
+        UsageError
+            Before `begin`, or after the last slot.
+        InputError
+            The cost is not a number.
+        """
+        if self._slots_left <= 0:
+            raise UsageError(
+                f"{type(self).__name__} has no slot left to decide. Likely cause: begin() was not "
+                "called, or the job was begun with fewer slots than it now gets."
+            )
+        return self._decide(c)
+
+    def settle(self, executed: float) -> None:
+        """Take note of what was executed, and end the slot.
+
+        Raises
+        ------
+        InputError
+            The work executed is negative or not a number.
+        """
+        if not executed >= 0.0:
+            raise InputError(
+                Flaw("is not possible", field="executed", value=executed, allowed=">= 0")
+            )
+        self._slots_left -= 1
+        self._settle(executed)
 
     @abstractmethod
     def _open(self, shortest: float, longest: float, slots: int, cap: float) -> None: ...
 
     @abstractmethod
-    def decide(self, c: float) -> float:
-        """Purchase of the coming slot, whose cost is c."""
+    def _decide(self, c: float) -> float: ...
 
     @abstractmethod
-    def settle(self, executed: float) -> None:
-        """Take note of what was executed, and end the slot."""
+    def _settle(self, executed: float) -> None: ...
 
     @property
     @abstractmethod

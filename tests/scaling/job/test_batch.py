@@ -165,6 +165,8 @@ def test_bad_batches_are_refused() -> None:
         replay_batch(costs[0], 1.0, **good)
     with pytest.raises(InputError, match="values are given"):
         replay_batch(costs, [1.0, 1.0, 1.0], **good)
+    with pytest.raises(InputError, match="values are given"):
+        replay_batch(costs, 1.0, cap=1.0, L=[1, 1, 1], U=400, beta=20)
     with pytest.raises(InputError, match="shape of costs"):
         replay_batch(costs, 1.0, **good, advice=np.zeros((2, 3)))
     with pytest.raises(InputError) as caught:

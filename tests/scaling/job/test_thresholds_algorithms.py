@@ -316,6 +316,13 @@ def test_bad_jobs_are_refused() -> None:
     with pytest.raises(InputError, match="predicted"):
         run(Roro(bounds, math.nan), costs, 1.0, 1.0, (1.0, 2.0))
     algorithm = Roro(bounds)
-    algorithm.begin(1.0, 4, 1.0)
+    with pytest.raises(UsageError, match="no slot left"):
+        algorithm.decide(100.0)
+    algorithm.begin(1.0, 1, 1.0)
     with pytest.raises(InputError, match="not a number"):
         algorithm.decide(math.nan)
+    with pytest.raises(InputError, match="executed"):
+        algorithm.settle(-0.1)
+    algorithm.settle(algorithm.decide(100.0))
+    with pytest.raises(UsageError, match="no slot left"):
+        algorithm.decide(100.0)
