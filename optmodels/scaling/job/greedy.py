@@ -121,7 +121,7 @@ def _fill(c: FloatArray, gain: FloatArray, draw: FloatArray, work: float) -> Flo
     price = np.outer(c, np.maximum.accumulate(draw / gain)).ravel()
     order = np.argsort(price, kind="stable")
     offered = np.tile(gain, len(c))[order]
-    before = np.cumsum(offered, dtype=np.longdouble) - offered
+    before = np.concatenate(([0.0], np.cumsum(offered)[:-1]))
     used = np.zeros(len(order))
     used[order] = np.clip((work - before) / offered, 0.0, 1.0)
     return used.reshape(len(c), len(gain))

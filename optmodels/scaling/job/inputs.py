@@ -23,6 +23,9 @@ FloatArray = NDArray[np.float64]
 FIT_TOLERANCE = 1e-12
 """Share of the capacity by which a demand may exceed it and still count as rounding."""
 
+LARGEST = 1e100
+"""Largest magnitude of an input: sums and products of a few of them stay finite."""
+
 _NUMERIC_KINDS = "iuf"
 
 
@@ -76,16 +79,15 @@ class Inputs:
             )
             return nothing
         read: FloatArray = np.array(raw, dtype=np.float64)
-        bad = np.argwhere(~np.isfinite(read) | (read < minimum))
+        bad = np.argwhere(~(np.abs(read) <= LARGEST) | (read < minimum))
         for position in bad.tolist():
             value = read[tuple(position)]
-            what = "is below the allowed range" if math.isfinite(value) else "is not finite"
             self.flaws.append(
                 Flaw(
-                    what,
+                    "is out of range" if math.isfinite(value) else "is not finite",
                     field=f"{field}[{', '.join(str(i) for i in position)}]",
                     value=float(value),
-                    allowed="a finite number" + _at_least(minimum),
+                    allowed=_range(minimum),
                 )
             )
         return nothing if len(bad) else read
@@ -103,13 +105,13 @@ class Inputs:
             self.flaws.append(Flaw("is not a number", field=field, value=value))
             return math.nan
         read = float(raw)
-        if not math.isfinite(read) or read < minimum or (strict and read == minimum):
+        if not abs(read) <= LARGEST or read < minimum or (strict and read == minimum):
             self.flaws.append(
                 Flaw(
                     "is out of range",
                     field=field,
                     value=read,
-                    allowed="a finite number" + _at_least(minimum, strict),
+                    allowed=_range(minimum, strict),
                 )
             )
         return read
@@ -156,7 +158,7 @@ def fitted(work: FloatArray | float, capacity: float, limits: str) -> FloatArray
     return np.clip(demand, 0.0, capacity)
 
 
-def _at_least(minimum: float, strict: bool = False) -> str:
+def _range(minimum: float, strict: bool = False) -> str:
     if minimum == -math.inf:
-        return ""
-    return f" {'>' if strict else '>='} {minimum:g}"
+        return f"a number between -{LARGEST:g} and {LARGEST:g}"
+    return f"a number {'>' if strict else '>='} {minimum:g} and <= {LARGEST:g}"

@@ -83,8 +83,8 @@ def _find_knots(c: FloatArray, beta: float) -> tuple[IntArray, FloatArray]:
     rise = np.diff(c)
     bends = np.flatnonzero(rise)
     upper = rise[bends] > 0
-    # Wide sums and centring keep the prefix sum, and with it the rounding of the knots, small.
-    r = np.cumsum(c - c.mean(), dtype=np.longdouble).astype(np.float64)
+    # Centring bends no string, and keeps the prefix sum, and with it the knots' rounding, small.
+    r = np.cumsum(c - c.mean())
     # The lower wall is kept upside down, so that both chains of the funnel are convex.
     heights = np.where(upper, r[bends], -r[bends]) + beta
     walls = zip(
@@ -185,11 +185,11 @@ class JobLengthCurve:
         cap = given.number("cap", self.cap, minimum=0.0, strict=True)
         given.check()
         ordered = np.sort(slopes)
-        prefix = np.concatenate(([0.0], np.cumsum(ordered, dtype=np.longdouble)))
+        prefix = np.concatenate(([0.0], np.cumsum(ordered)))
         values = {
             "slopes": slopes,
             "_sorted": ordered,
-            "_prefix": prefix.astype(np.float64),
+            "_prefix": prefix,
         }
         for name, array in values.items():
             array.setflags(write=False)
