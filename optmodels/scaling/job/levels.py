@@ -18,7 +18,7 @@ levels is one two-state programme per grid edge.
 All ways to be at one grid point (a level, or a mixture of one below and one above) are listed
 before the search as *modes*. With carbon ≥ 0 a mode that draws more and does less than a mixture
 of others at the same point is of no use at any price; throughput concave and power convex in
-servers leave one mode per point. The decomposition is ours; tests/scaling/job/test_oracle.py
+servers leave one mode per point. The decomposition is ours; tests/scaling/job/test_oracle_levels.py
 checks it against a linear program.
 """
 

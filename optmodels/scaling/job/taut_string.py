@@ -16,7 +16,7 @@ all `λ` are nested and are the level sets of the total-variation minimiser of `
 the taut string (Davies and Kovac, "Local extremes, runs, strings and multiresolution", 2001;
 Condat, "A direct algorithm for 1-D total variation denoising", 2013). The use for jobs with
 switching costs, with the end points moved by `β` to charge both end ramps, is our derivation,
-checked against a linear program and brute force in tests/scaling/job/test_oracle.py.
+checked in tests/scaling/job/test_oracle.py against a linear program and brute force.
 
 A capped rate only changes the scale: the optimum for cap `d` is `d` times that of `J / d`.
 """
