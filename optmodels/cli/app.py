@@ -1,0 +1,88 @@
+"""The application: its commands, gathered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from optmodels.cli import judging, listing, making, solving, touring
+from optmodels.cli.running import debugging, guarded
+
+app = typer.Typer(
+    name="optmodels",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Plain help needs no rich, so it is fast, and it never crops.
+    rich_markup_mode=None,
+)
+
+
+def example(*lines: str) -> str:
+    """Lines for the end of a help text; the backspace keeps them as they are."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"optmodels {version('optmodels')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=example("optmodels tour", "optmodels solve instances/scaling/job/caiso-48h"))
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Plan green computing: proven optima, and online policies measured against them.
+
+    Exit codes: 0 done, 1 a fault of optmodels or the solver, 2 bad usage or input, 3 infeasible,
+    4 no solution within the limit, 130 interrupted.
+    """
+    debugging.set(debug)
+
+
+_FOLDER = "instances/scaling/job/caiso-48h"
+for command, name, lines in (
+    (touring.tour, "tour", ("optmodels tour", "optmodels tour --json")),
+    (listing.list_problems, "list", ("optmodels list", "optmodels list --json")),
+    (
+        solving.solve,
+        "solve",
+        (
+            f"optmodels solve {_FOLDER}",
+            f"optmodels solve {_FOLDER} --method lp --option solver=ipm --json",
+        ),
+    ),
+    (
+        solving.compare,
+        "compare",
+        (
+            f"optmodels compare {_FOLDER}",
+            f"optmodels compare {_FOLDER} --policies run-now,lacs --forecast noise:0.2 --json",
+        ),
+    ),
+    (
+        judging.check,
+        "check",
+        (f"optmodels check {_FOLDER}", f"optmodels check {_FOLDER} --plan plan.json"),
+    ),
+    (judging.explain, "explain", (f"optmodels explain {_FOLDER}",)),
+    (
+        making.generate,
+        "generate",
+        (
+            "optmodels generate scaling.job my-job --seed 1 --size hours=72 --size work=20",
+            "optmodels generate scaling.job my-job --carbon US-CAL-CISO_2022_hourly.csv.gz \\",
+            "    --format electricity-maps --start 2022-06-01T00:00Z --hours 96 --work 12 \\",
+            "    --switching 20",
+        ),
+    ),
+    (making.export, "export", (f"optmodels export {_FOLDER} caiso.mps",)),
+):
+    app.command(name, epilog=example(*lines))(guarded(command))

@@ -1,0 +1,253 @@
+"""``optmodels generate`` and ``optmodels export``: instances and models as files."""
+
+from __future__ import annotations
+
+import shlex
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from optmodels.cli.options import InstancePath, Json, pairs
+from optmodels.cli.output import carbon_record, carbon_sentence, print_json
+from optmodels.errors import UsageError
+
+if TYPE_CHECKING:
+    from optmodels.instance import Instance
+
+_NEEDED = ("format", "start", "hours", "work", "switching")
+
+
+def generate(
+    problem: Annotated[str, typer.Argument(help="Name such as scaling.job.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make.")],
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of a synthetic instance. [default: 0]")
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K=V", help="Size of a synthetic instance; may be repeated."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an instance folder that exists.")
+    ] = False,
+    table_format: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
+    carbon: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Carbon trace to cut the instance from.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="Format of the trace.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Zone, where the trace has several.")] = None,
+    quantity: Annotated[
+        str | None, typer.Option(help="direct, lifecycle or marginal, as the trace has it.")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit of the trace's values.")] = None,
+    tz: Annotated[str | None, typer.Option(help="Zone of naive times.")] = None,
+    start: Annotated[str | None, typer.Option(help="Arrival, such as 2022-06-01T00:00Z.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Time until the deadline [h].")] = None,
+    work: Annotated[float | None, typer.Option(help="Work, in full-rate slots.")] = None,
+    switching: Annotated[
+        float | None, typer.Option(help="Carbon cost of switching a server [g].")
+    ] = None,
+    rate_cap: Annotated[float | None, typer.Option(help="Largest number of servers.")] = None,
+    history_days: Annotated[
+        float | None, typer.Option(help="Longest history before the start [days]. [default: 30]")
+    ] = None,
+    slot_minutes: Annotated[
+        float | None, typer.Option(help="Length of a slot [min]; by default the trace's step.")
+    ] = None,
+    carbon_lower: Annotated[
+        float | None, typer.Option(help="Assumed lowest intensity [g/kWh].")
+    ] = None,
+    carbon_upper: Annotated[
+        float | None, typer.Option(help="Assumed highest intensity [g/kWh].")
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Scaling profile: nodes,throughput,power.")
+    ] = None,
+    vintages: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CarbonCast file with real forecasts.")
+    ] = None,
+    work_min: Annotated[
+        float | None, typer.Option(help="Shortest possible work; hides the true work.")
+    ] = None,
+    work_max: Annotated[float | None, typer.Option(help="Longest possible work.")] = None,
+    work_predicted: Annotated[float | None, typer.Option(help="Predicted work.")] = None,
+    gaps: Annotated[
+        str | None, typer.Option(help="Missing slots: refuse, interpolate or previous.")
+    ] = None,
+    max_gap_slots: Annotated[
+        int | None, typer.Option(help="Longest run of slots that may be filled.")
+    ] = None,
+    duplicates: Annotated[
+        str | None, typer.Option(help="Doubled times: refuse, first, last or mean.")
+    ] = None,
+    estimated: Annotated[
+        str | None, typer.Option(help="Values estimated by the source: accept, refuse or gap.")
+    ] = None,
+    doubled_day: Annotated[
+        str | None, typer.Option(help="CarbonCast block under a wrong date: refuse or repair.")
+    ] = None,
+    mixed_times: Annotated[
+        str | None, typer.Option(help="Times with and without offset: refuse or accept.")
+    ] = None,
+    ambiguous: Annotated[
+        str | None, typer.Option(help="Local hour that is double: refuse, order, earlier, later.")
+    ] = None,
+    nonexistent: Annotated[
+        str | None, typer.Option(help="Local hour that is skipped: refuse or shift.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make an instance folder: synthetic from a seed, or cut from a carbon trace."""
+    cleaning = {
+        "gaps": gaps,
+        "max_gap_slots": max_gap_slots,
+        "duplicates": duplicates,
+        "estimated": estimated,
+        "doubled_day": doubled_day,
+        "mixed_times": mixed_times,
+        "ambiguous": ambiguous,
+        "nonexistent": nonexistent,
+    }
+    reading = {"format": format, "zone": zone, "quantity": quantity, "unit": unit, "tz": tz}
+    job = {
+        "start": start,
+        "hours": hours,
+        "work": work,
+        "switching": switching,
+        "rate_cap": rate_cap,
+        "history_days": history_days,
+        "slot_minutes": slot_minutes,
+        "carbon_lower": carbon_lower,
+        "carbon_upper": carbon_upper,
+        "profile": profile,
+        "vintages": vintages,
+        "work_min": work_min,
+        "work_max": work_max,
+        "work_predicted": work_predicted,
+    }
+    given = {k: v for k, v in {**reading, **job, **cleaning}.items() if v is not None}
+    instance: Instance
+    if carbon is None:
+        if given:
+            raise UsageError(
+                f"{_flag(next(iter(given)))} needs a trace. Fix: give --carbon FILE, or --size "
+                "name=value for a synthetic instance."
+            )
+        from optmodels import api
+
+        instance = api.generate(problem, seed=seed or 0, **pairs(size or [], "--size"))
+    else:
+        for name, value in (("--seed", seed), ("--size", size)):
+            if value not in (None, []):
+                raise UsageError(f"{name} is for synthetic instances; --carbon draws nothing.")
+        lacking = [_flag(name) for name in _NEEDED if name not in given]
+        if lacking:
+            raise UsageError(f"--carbon also needs {', '.join(lacking)}.")
+        instance = _from_trace(problem, carbon, given, cleaning)
+    instance.save(out, table_format=table_format, overwrite=overwrite)
+    if json:
+        print_json(
+            {
+                "problem": instance.problem,
+                "path": str(out),
+                "fingerprint": instance.fingerprint,
+                "origin": instance.origin,
+                "carbon": carbon_record(instance),
+                "rows": {name: len(frame) for name, frame in instance.tables.items()},
+            }
+        )
+        return
+    typer.echo(repr(instance))
+    typer.echo(f"  counts the {carbon_sentence(instance)}")
+    typer.echo(f"  origin: {instance.origin}")
+    typer.echo(f"saved in {out}")
+
+
+def export(
+    path: InstancePath,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File ending in .mps or .lp.")],
+    json: Json = False,
+) -> None:
+    """Write the model of an instance to a file that any solver reads."""
+    from optmodels import api
+    from optmodels.solve import export_model
+
+    instance: Any = api.load(path)
+    export_model(instance.model(), file)
+    if json:
+        print_json(
+            {
+                "problem": instance.problem,
+                "fingerprint": instance.fingerprint,
+                "file": str(file),
+                "bytes": file.stat().st_size,
+            }
+        )
+        return
+    typer.echo(f"The model of {instance.name} is saved in {file}")
+
+
+def _from_trace(
+    problem: str, carbon: Path, given: dict[str, Any], cleaning: dict[str, Any]
+) -> Instance:
+    """The instance that the problem's room `from_trace` cuts out of a trace."""
+    from optmodels import registry
+    from optmodels.traces import Cleaning, read_carbon, read_profile, read_vintages
+
+    found = registry.problem(problem)
+    try:
+        room = import_module(f"optmodels.{found.name}.from_trace")
+    except ModuleNotFoundError:
+        raise UsageError(
+            f"Instances of {found.name} cannot be cut from a carbon trace. Fix: leave --carbon out."
+        ) from None
+    policy = Cleaning(**{name: given[name] for name in cleaning if name in given})
+    lower, upper = given.get("carbon_lower"), given.get("carbon_upper")
+    trace = read_carbon(
+        carbon,
+        given["format"],
+        zone=given.get("zone"),
+        quantity=given.get("quantity"),
+        unit=given.get("unit"),
+        tz=given.get("tz"),
+        cleaning=policy,
+    )
+    profile = given.get("profile")
+    vintages = given.get("vintages")
+    optional = {name: given[name] for name in ("history_days", "slot_minutes") if name in given}
+    instance: Instance = room.from_trace(
+        trace,
+        start=given["start"],
+        hours=given["hours"],
+        work=given["work"],
+        switching_g=given["switching"],
+        rate_cap=given.get("rate_cap"),
+        tz=given.get("tz"),
+        carbon_lower_g_per_kwh=lower,
+        carbon_upper_g_per_kwh=upper,
+        work_min=given.get("work_min"),
+        work_max=given.get("work_max"),
+        work_predicted=given.get("work_predicted"),
+        profile=None if profile is None else read_profile(profile),
+        vintages=None
+        if vintages is None
+        else read_vintages(vintages, zone=trace.zone, quantity=trace.quantity, cleaning=policy),
+        command=_command(found.name, carbon, given),
+        **optional,
+    )
+    return instance
+
+
+def _command(problem: str, carbon: Path, given: dict[str, Any]) -> str:
+    """The command that makes the instance again; files by their names, wherever they are."""
+    words = ["optmodels", "generate", problem, "OUT", "--carbon", carbon.name]
+    for name, value in given.items():
+        text = value.name if isinstance(value, Path) else str(value)
+        words += [_flag(name), text.removesuffix(".0") if isinstance(value, float) else text]
+    return shlex.join(words)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

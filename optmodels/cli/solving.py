@@ -1,0 +1,112 @@
+"""``optmodels solve`` and ``optmodels compare``: the optimum, and policies beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from optmodels.cli.options import InstancePath, Json, Seed, finite, names, pairs
+from optmodels.cli.output import (
+    carbon_sentence,
+    comparison_table,
+    optimum_line,
+    plan_record,
+    print_json,
+)
+
+
+def solve(
+    path: InstancePath,
+    json: Json = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the plan (JSON), all or nothing.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Exact method; see `optmodels list`.")] = "auto",
+    time_limit: Annotated[
+        float | None, typer.Option(metavar="S", help="Limit on the solver's time [s].")
+    ] = None,
+    mip_gap: Annotated[
+        float, typer.Option(metavar="G", help="Relative gap at which a search may stop.")
+    ] = 1e-4,
+    seed: Seed = 0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Option of the solver; may be repeated."),
+    ] = None,
+) -> None:
+    """Find the optimum of an instance, with a proven bound and an audit."""
+    limit = finite(time_limit, "--time-limit", low=0.0, strict=True)
+    gap = finite(mip_gap, "--mip-gap", low=0.0)
+    options = pairs(option or [], "--option")
+    from optmodels import api
+
+    instance = api.load(path)
+    plan = api.solve(
+        instance,
+        method=method,
+        time_limit_s=limit,
+        mip_gap=0.0 if gap is None else gap,
+        seed=seed,
+        options=options,
+    )
+    if out is not None:
+        plan.save(out)
+    if json:
+        print_json(plan_record(instance, plan))
+        return
+    typer.echo(repr(plan))
+    typer.echo(f"  counts the {carbon_sentence(instance)}")
+    if out is not None:
+        typer.echo(f"  saved in {out}")
+
+
+def compare(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Instance folders.")],
+    policies: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Policies; by default all that apply."),
+    ] = None,
+    forecast: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="What policies with a forecast see: perfect, persistence, day-before, noise:0.2, "
+            "adversarial:0.5 or vintages.",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save all rows as CSV, all or nothing.")
+    ] = None,
+) -> None:
+    """Replay policies on instances and measure them against the optimum."""
+    chosen = names(policies, "--policies")
+    import pandas as pd
+
+    from optmodels import api
+    from optmodels.comparison import compare as compare_policies
+
+    instances = [api.load(path) for path in paths]
+    found = [
+        compare_policies(instance, chosen, forecast=forecast, seed=seed) for instance in instances
+    ]
+    if csv is not None:
+        from optmodels.atomic import write_text_atomically
+
+        frame = pd.concat([comparison.frame for comparison in found], ignore_index=True)
+        write_text_atomically(csv, frame.to_csv(index=False, lineterminator="\n"))
+    if json:
+        rows: list[dict[str, Any]] = [row for comparison in found for row in comparison.records()]
+        print_json(rows)
+        return
+    for instance, comparison in zip(instances, found, strict=True):
+        typer.echo(optimum_line(instance, comparison.optimum))
+        comparison_table(comparison.records(), comparison.unit)
+        for name, reason in comparison.skipped.items():
+            typer.echo(f"skipped {name}: {reason}")
+        typer.echo(f"Savings are against '{comparison.baseline}'.")
+    if csv is not None:
+        typer.echo(f"saved in {csv}")
