@@ -12,7 +12,8 @@ from optmodels import registry
 from optmodels.errors import AuditError, Flaw, InputError, UsageError
 from optmodels.folder import BLOCK, read_descriptor
 from optmodels.instance import Instance
-from optmodels.plan import Plan, Provenance, read_plan
+from optmodels.plan import STATUSES, Plan
+from optmodels.plan_file import read_plan
 
 #: Largest relative difference between the objective that a plan file claims and the audited one.
 CLAIM_TOLERANCE = 1e-9
@@ -129,7 +130,7 @@ def check(instance: Instance | str | Path, plan: str | Path) -> Plan:
     InputError
         The file is not a plan, or it belongs to another instance.
     AuditError
-        The plan breaks a limit, or claims a cost that is not its own.
+        The plan breaks a limit, claims a cost that is not its own, or a bound above it.
     """
     inst = _instance(instance)
     stored = read_plan(plan)
@@ -145,6 +146,16 @@ def check(instance: Instance | str | Path, plan: str | Path) -> Plan:
                 fix="solve the instance again",
             )
         )
+    if stored.claims["status"] not in STATUSES:
+        raise InputError(
+            Flaw(
+                "is not the status of a plan",
+                file=Path(plan).name,
+                field="status",
+                value=stored.claims["status"],
+                allowed=" or ".join(STATUSES),
+            )
+        )
     audit = registry.problem(inst.problem).audit(inst, stored.tables)
     audited = Plan(
         problem=inst.problem,
@@ -155,13 +166,20 @@ def check(instance: Instance | str | Path, plan: str | Path) -> Plan:
         bound=stored.claims["bound"],
         tables=stored.tables,
         audit=audit,
-        provenance=Provenance(stored.claims["method"], stored.claims["seconds"]),
+        provenance=stored.provenance,
     )
-    claimed = stored.claims["objective"]
-    if not abs(claimed - audited.objective) <= CLAIM_TOLERANCE * max(1.0, audited.objective):
+    claimed, bound = stored.claims["objective"], stored.claims["bound"]
+    slack = CLAIM_TOLERANCE * abs(audited.objective)
+    if not abs(claimed - audited.objective) <= slack:
         raise AuditError(
             f"The plan claims an objective of {claimed:.12g} {audited.cost.unit}; its decisions "
             f"cost {audited.objective:.12g} {audited.cost.unit}."
+        )
+    # A bound cannot be proven again from the plan alone, but it can be seen to be wrong.
+    if bound is not None and not bound <= audited.objective + slack:
+        raise AuditError(
+            f"The plan claims a lower bound of {bound:.12g} {audited.cost.unit}, above its own "
+            f"cost of {audited.objective:.12g} {audited.cost.unit}."
         )
     return audited
 

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from optmodels.atomic import sentence, staged_folder
-from optmodels.atomic import write_text_atomically as write_text_atomically
+from optmodels.atomic import write_text_atomically as write_text_atomically  # noqa: PLC0414 - part of this face
 from optmodels.errors import Flaw, InputError, MissingExtraError, UsageError, shorten
 from optmodels.schema import Place, Table, table_schema
 from optmodels.text import MAX_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_ROWS, read_delimited

@@ -13,6 +13,7 @@ rows and columns, and for a parameter left out or given its default.
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,16 +23,12 @@ import numpy as np
 import pandas as pd
 
 from optmodels import folder as folders
+from optmodels.cells import column_cells, writable
 from optmodels.errors import Flaw, InputError
-from optmodels.schema import (
-    Parameters,
-    Place,
-    Table,
-    sort_by_key,
-    unit_of,
-    validate_parameters,
-    validate_table,
-)
+from optmodels.schema import Parameters, Place, Table, unit_of
+from optmodels.validation import sort_by_key, validate_parameters, validate_table
+
+_FIELDS = ("_parameters", "_tables", "_origin", "_fingerprint", "_name")
 
 
 class Instance:
@@ -68,50 +65,50 @@ class Instance:
         name: str | None = None,
         origin: str | None = None,
     ) -> None:
-        raw = {
-            label: folders.RawTable(
-                {str(c): frame[c].tolist() for c in frame.columns},
-                Place(f"table '{label}'"),
-            )
-            for label, frame in tables.items()
-        }
-        unknown = [
-            Flaw(
-                "is not a table of this problem", field=label, allowed=", ".join(self.table_models)
-            )
-            for label in tables
-            if label not in self.table_models
-        ]
-        self._build(parameters, raw, unknown, name=name, origin=origin, file=None)
+        raw, flaws = _raw_tables(tables, self.table_models)
+        self._build(parameters, raw, flaws, name=name, origin=origin)
 
     def _build(
         self,
-        parameters: Mapping[str, object],
+        parameters: Any,
         raw: Mapping[str, folders.RawTable],
         flaws: list[Flaw],
         *,
         name: str | None,
         origin: str | None,
-        file: str | None,
+        file: str | None = None,
+        reported: frozenset[str] = frozenset(),
     ) -> None:
+        """Validate everything and fill the instance; `reported` tables have their flaw already."""
         subject = f"{self.problem} instance{f' {name}' if name else ''}"
-        checked, found = validate_parameters(self.parameters_model, parameters, file)
+        if isinstance(parameters, Mapping):
+            checked, found = validate_parameters(self.parameters_model, parameters, file)
+        else:
+            checked, found = (
+                None,
+                [Flaw("is not a mapping from names to values", field="parameters")],
+            )
         flaws = flaws + found
         frames: dict[str, pd.DataFrame] = {}
         places: dict[str, Place] = {}
-        unread = {str(flaw.field) for flaw in flaws} | {str(flaw.file) for flaw in flaws}
         for label, table in self.table_models.items():
-            if label not in raw:
-                # A table whose file could not be read has its flaw already.
-                if table.required and not any(label in text for text in unread):
-                    flaws.append(Flaw("is missing", field=f"table '{label}'", fix="give the table"))
-                continue
-            frame, found = validate_table(label, table, raw[label].cells, raw[label].place)
-            flaws += found
-            if frame is not None:
-                frames[label], places[label] = frame, raw[label].place
-        if checked is not None and not flaws:
+            if label in raw:
+                given = raw[label]
+                frame, found = validate_table(
+                    label, table, given.cells, given.place, typed=given.typed
+                )
+                flaws += found
+                if frame is not None:
+                    frames[label], places[label] = frame, given.place
+            elif table.required and label not in reported:
+                flaws.append(Flaw("is missing", field=f"table '{label}'", fix="give the table"))
+        # Checks across fields run on what is sound, so that their flaws are told as well.
+        needed = [label for label, table in self.table_models.items() if table.required]
+        if checked is not None and all(label in frames for label in needed):
             flaws += self._check(checked, frames, places)
+        for label, text in (("name", name), ("origin", origin)):
+            if text is not None and not (isinstance(text, str) and writable(text)):
+                flaws.append(Flaw("is not a usable text", field=label, value=ascii(text)))
         if flaws or checked is None:
             raise InputError(flaws, subject)
         fields: dict[str, Any] = {
@@ -138,6 +135,16 @@ class Instance:
         raise AttributeError(
             f"An instance is frozen; use instance.replace({name}=...) to make a changed copy."
         )
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError("An instance is frozen.")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is derived from the content is made anew where the copy arrives, frozen as it was.
+        return {k: v for k, v in self.__dict__.items() if k in _FIELDS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     @property
     def name(self) -> str:
@@ -179,18 +186,22 @@ class Instance:
         return hash(self.fingerprint)
 
     def replace(self, *, name: str | None = None, **changes: object) -> Self:
-        """Make a changed copy: parameters by name, tables by name.
+        """Make a changed copy: parameters by name, tables by name; None leaves one out.
 
         Raises
         ------
         InputError
             The changed instance is not valid, or a name is unknown.
         """
-        tables = self.tables
-        tables |= {k: v for k, v in changes.items() if isinstance(v, pd.DataFrame)}
+        frames: dict[str, Any] = self.tables
         values = self.parameters.model_dump()
-        values |= {k: v for k, v in changes.items() if not isinstance(v, pd.DataFrame)}
-        return type(self)(values, tables, name=name)
+        for label, change in changes.items():
+            if label in self.table_models or isinstance(change, pd.DataFrame):
+                frames[label] = change
+            else:
+                values[label] = change
+        given = {label: frame for label, frame in frames.items() if frame is not None}
+        return type(self)(values, given, name=name)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -223,6 +234,7 @@ class Instance:
             name=path.resolve().name,
             origin=raw.origin,
             file=folders.DESCRIPTOR,
+            reported=raw.reported,
         )
         return instance
 
@@ -278,19 +290,48 @@ class Instance:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head = f"<b>{self.name}</b> ({self.problem}, {self.fingerprint[:12]})"
+        head = f"<b>{html.escape(self.name)}</b> ({self.problem}, {self.fingerprint[:12]})"
         sizes = ", ".join(f"{n}: {len(f)} rows" for n, f in self._tables.items())
         return f"{head}{self.to_frame().to_html(index=False)}<p>{sizes}</p>"
 
 
+def _raw_tables(
+    tables: Any, declared: Mapping[str, Table]
+) -> tuple[dict[str, folders.RawTable], list[Flaw]]:
+    """Frames as columns of cells, and the flaws of frames that cannot be taken apart."""
+    if not isinstance(tables, Mapping):
+        return {}, [Flaw("is not a mapping from names to frames", field="tables")]
+    raw: dict[str, folders.RawTable] = {}
+    flaws: list[Flaw] = []
+    for label, frame in tables.items():
+        place = Place(f"table '{label}'")
+        if label not in declared:
+            known = ", ".join(declared)
+            flaws.append(Flaw("is not a table of this problem", field=str(label), allowed=known))
+        elif not isinstance(frame, pd.DataFrame):
+            what = f"is a {type(frame).__name__}, not a frame"
+            flaws.append(Flaw(what, file=place.file, allowed="a pandas DataFrame"))
+        else:
+            names = [str(column) for column in frame.columns]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            flaws += [
+                Flaw("stands more than once in the header", file=place.file, value=name)
+                for name in twice
+            ]
+            columns = {name: column_cells(frame.iloc[:, i]) for i, name in enumerate(names)}
+            raw[label] = folders.RawTable(columns, place, typed=True)
+    return raw, flaws
+
+
 def _fingerprint(problem: str, parameters: Parameters, tables: Mapping[str, pd.DataFrame]) -> str:
     digest = hashlib.sha256()
-    scalars = parameters.model_dump(mode="json", exclude_none=True)
+    scalars = parameters.model_dump(mode="json", exclude_defaults=True)
     digest.update(json.dumps([problem, scalars], sort_keys=True).encode())
     for name in sorted(tables):
         for label in sorted(tables[name].columns):
-            digest.update(f"\0{name}\0{label}\0".encode())
-            digest.update(_canonical_bytes(tables[name][label]))
+            content = _canonical_bytes(tables[name][label])
+            digest.update(f"\0{name}\0{label}\0{len(content)}\0".encode())
+            digest.update(content)
     return digest.hexdigest()
 
 

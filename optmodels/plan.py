@@ -14,22 +14,31 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from optmodels.atomic import write_text_atomically
+from optmodels.cells import is_missing
 from optmodels.errors import AuditError, Flaw, InputError
-from optmodels.folder import write_text_atomically
 
 PLAN_VERSION = 1
-_PLAN_BYTES = 2**28
+#: What a plan may be, in the words of `optmodels.solve.Status`: the endings with a solution.
+STATUSES = ("optimal", "feasible")
 _SHOWN_VIOLATIONS = 10
 
 
 def installed_versions() -> dict[str, str]:
     """Versions of optmodels, Python and what computes the numbers."""
+    return dict(_installed_versions())
+
+
+@cache
+def _installed_versions() -> dict[str, str]:
+    # Asking the metadata of a package reads files: once per process is enough.
     found = {"python": platform.python_version()}
     for name in ("optmodels", "numpy", "scipy", "pandas", "pyomo", "highspy", "cvxpy"):
         try:
@@ -251,14 +260,29 @@ class Plan:
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write the plan to one JSON file, all or nothing; numbers keep every digit."""
+        """Write the plan to one JSON file, all or nothing; numbers keep every digit.
+
+        Raises
+        ------
+        UsageError
+            The file cannot be written.
+        InputError
+            A number of the plan is infinite.
+        """
         content = {
             "optmodels_plan": PLAN_VERSION,
             **self.summary(),
             "provenance": asdict(self.provenance),
             "tables": {name: _table_to_json(frame) for name, frame in self.tables.items()},
         }
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        try:
+            text = json.dumps(
+                content, indent=1, ensure_ascii=False, allow_nan=False, default=_plain
+            )
+        except ValueError:
+            raise InputError(
+                Flaw("holds a number that is not finite", field=f"plan of '{self.maker}'")
+            ) from None
         write_text_atomically(Path(path), text + "\n")
         return Path(path)
 
@@ -284,53 +308,9 @@ class Plan:
         return f"<b>{html.escape(head)}</b>{frame.to_html()}{costs.to_html()}"
 
 
-@dataclass(frozen=True)
-class StoredPlan:
-    """A plan as read from a file: claims and decisions, not yet audited.
-
-    `optmodels.check` audits it against its instance and turns it into a `Plan`.
-    """
-
-    fingerprint: str
-    claims: Mapping[str, Any]
-    tables: Mapping[str, pd.DataFrame]
-
-
-def read_plan(path: str | Path) -> StoredPlan:
-    """Read the file of a plan.
-
-    Raises
-    ------
-    InputError
-        The file is not a readable plan, or of a newer version.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(_PLAN_BYTES + 1)
-        if len(raw) > _PLAN_BYTES:
-            raise ValueError(f"larger than {_PLAN_BYTES} bytes")
-        content = json.loads(raw.decode())
-        version = content["optmodels_plan"]
-        if not isinstance(version, int) or version > PLAN_VERSION:
-            allowed = f"1 to {PLAN_VERSION}"
-            what = "is newer than this release reads"
-            raise InputError(Flaw(what, path.name, value=version, allowed=allowed))
-        tables = {str(n): _table_from_json(t) for n, t in content["tables"].items()}
-        claims = {k: content[k] for k in ("problem", "maker", "status", "objective", "bound")}
-        provenance = content["provenance"]
-        claims["method"] = str(provenance["method"])
-        claims["seconds"] = float(provenance["seconds"])
-        return StoredPlan(str(content["fingerprint"]), claims, tables)
-    except OSError as error:
-        what = f"cannot be read ({error.strerror or error})"
-        raise InputError(Flaw(what, file=str(path), fix="give the file of a saved plan")) from None
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        what = f"is not a plan file ({type(error).__name__}: {error})"
-        fix = "save a plan with plan.save or `optmodels solve --out`"
-        raise InputError(Flaw(what, file=path.name, fix=fix)) from None
+def _plain(value: object) -> object:
+    """Value of an option as JSON has it: numbers of numpy as numbers, all else as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _table_to_json(frame: pd.DataFrame) -> dict[str, object]:
@@ -341,12 +321,6 @@ def _table_to_json(frame: pd.DataFrame) -> dict[str, object]:
             times.append(str(name))
             columns[str(name)] = [stamp.isoformat() for stamp in values]
         else:
-            columns[str(name)] = values.tolist()
+            # JSON has no NaN: a gap is null.
+            columns[str(name)] = [None if is_missing(v) else v for v in values.tolist()]
     return {"times": times, "columns": columns}
-
-
-def _table_from_json(content: Mapping[str, Any]) -> pd.DataFrame:
-    frame = pd.DataFrame({str(k): list(v) for k, v in content["columns"].items()})
-    for name in content["times"]:
-        frame[name] = pd.to_datetime(frame[name], utc=True)
-    return frame

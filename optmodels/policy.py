@@ -7,7 +7,7 @@ slot. Its answer is final.
 
 That nobody peeks is not a matter of trust. The environment reveals a series by copying it, value by
 value, into a buffer that holds NaN everywhere else (`Reveal`), and the policy sees a read-only view
-of that buffer: the future is not there to be read.
+of that buffer: the future is not there to be read, not even through ``base``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,15 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
+
+
+def frozen(values: ArrayLike) -> FloatArray:
+    """One-dimensional copy that nobody can make writeable again: its memory is a bytes object."""
+    array = np.asarray(values, dtype=np.float64).ravel()
+    # numpy 1 refuses an empty buffer.
+    copy = np.frombuffer(array.tobytes(), dtype=np.float64) if array.size else np.empty(0)
+    copy.flags.writeable = False
+    return copy
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,8 @@ class Reveal:
         before = np.asarray(history, dtype=np.float64)
         self._start = before.size
         self._buffer = np.concatenate([before, np.full(self._values.size, np.nan)])
+        self._buffer.flags.writeable = False
+        self._revealed = 0
 
     def up_to(self, slot: int) -> FloatArray:
         """Values of the slots 0 to `slot`, read-only."""
@@ -129,7 +140,10 @@ class Reveal:
     def with_history(self, slot: int) -> FloatArray:
         """History and the values of the slots 0 to `slot`, read-only."""
         end = self._start + slot + 1
-        self._buffer[self._start : end] = self._values[: slot + 1]
-        view = self._buffer[:end]
-        view.flags.writeable = False
-        return view
+        if slot >= self._revealed:
+            new = slice(self._revealed, slot + 1)
+            self._buffer.flags.writeable = True
+            self._buffer[self._start :][new] = self._values[new]
+            self._buffer.flags.writeable = False
+            self._revealed = slot + 1
+        return self._buffer[:end]

@@ -24,7 +24,13 @@ from pydantic import AwareDatetime
 
 from optmodels.errors import Flaw
 from optmodels.instance import Instance
-from optmodels.policy import FloatArray
+from optmodels.policy import FloatArray, frozen
+from optmodels.scaling.job.checks import (
+    forecast_flaws,
+    parameter_flaws,
+    profile_flaws,
+    spacing_flaws,
+)
 from optmodels.scaling.job.scaling_profile import ScalingProfile
 from optmodels.schema import Parameters, Place, Row, Table, column
 
@@ -32,16 +38,23 @@ from optmodels.schema import Parameters, Place, Row, Table, column
 # in the history must not make it infinite.
 LOWEST_WINDOW_SHARE = 1e-3
 
+# Far beyond anything real, and far from where sums of 64-bit numbers lose their digits.
+_LARGEST = 1e12
+_YEAR_MINUTES = 366 * 24 * 60.0
+_ROUNDING = 1e-12
+
 
 class JobParameters(Parameters):
     """Scalar parameters of one elastic job."""
 
-    work: float = column("work to be done, in units of throughput × slots", unit="work", gt=0)
+    work: float = column(
+        "work to be done, in units of throughput × slots", unit="work", gt=0, le=_LARGEST
+    )
     switching_g: float = column(
-        "carbon cost of switching one server on or off", unit="g/server", ge=0
+        "carbon cost of switching one server on or off", unit="g/server", ge=0, le=_LARGEST
     )
     deadline_slots: int = column("slots until the work must be done", unit="slots", ge=1)
-    slot_minutes: float = column("length of a slot", unit="min", gt=0)
+    slot_minutes: float = column("length of a slot", unit="min", gt=0, le=_YEAR_MINUTES)
     rate_cap: float | None = column(
         "largest number of servers in a slot; default: the largest of the profile",
         unit="servers",
@@ -82,15 +95,17 @@ class CarbonRow(Row):
     """Carbon intensity of one slot."""
 
     time: AwareDatetime = column("start of the slot, UTC")
-    carbon_g_per_kwh: float = column("carbon intensity of electricity", unit="g/kWh", ge=0)
+    carbon_g_per_kwh: float = column(
+        "carbon intensity of electricity", unit="g/kWh", ge=0, le=_LARGEST
+    )
 
 
 class ProfileRow(Row):
     """What a number of servers does and draws."""
 
-    servers: float = column("number of servers", unit="servers", gt=0)
-    throughput: float = column("work done in a slot", unit="work/slot", ge=0)
-    power_kw: float = column("power drawn", unit="kW", gt=0)
+    servers: float = column("number of servers", unit="servers", gt=0, le=_LARGEST)
+    throughput: float = column("work done in a slot", unit="work/slot", ge=0, le=_LARGEST)
+    power_kw: float = column("power drawn", unit="kW", gt=0, le=_LARGEST)
 
 
 class ForecastRow(Row):
@@ -98,7 +113,7 @@ class ForecastRow(Row):
 
     issue_time: AwareDatetime = column("when the forecast was issued, UTC")
     time: AwareDatetime = column("start of the slot it speaks of, UTC")
-    carbon_g_per_kwh: float = column("forecast carbon intensity", unit="g/kWh", ge=0)
+    carbon_g_per_kwh: float = column("forecast carbon intensity", unit="g/kWh", ge=0, le=_LARGEST)
 
 
 @dataclass(frozen=True)
@@ -163,11 +178,11 @@ class JobInstance(Instance):
         tables: Mapping[str, pd.DataFrame],
         places: Mapping[str, Place],
     ) -> list[Flaw]:
-        flaws = _parameter_flaws(parameters)
+        flaws = parameter_flaws(parameters)
         step = pd.Timedelta(minutes=parameters.slot_minutes)
         for name in ("carbon", "history"):
             if name in tables:
-                flaws += _spacing_flaws(tables[name]["time"], step, places[name])
+                flaws += spacing_flaws(tables[name]["time"], step, places[name])
         carbon = tables["carbon"]
         if len(carbon) < parameters.deadline_slots:
             flaws.append(
@@ -180,16 +195,26 @@ class JobInstance(Instance):
                     fix="restore the missing rows, or lower deadline_slots",
                 )
             )
-        if "history" in tables and not flaws:
+        if "history" in tables:
             last, first = tables["history"]["time"].max(), carbon["time"].min()
             if last + step != first:
                 what = f"ends at {last.isoformat()}, not one slot before {first.isoformat()}"
                 fix = "let the history end where the carbon table begins"
                 flaws.append(Flaw(what, file=places["history"].file, field="time", fix=fix))
         if "profile" in tables:
-            flaws += _profile_flaws(tables["profile"], parameters, places["profile"])
+            flaws += profile_flaws(tables["profile"], parameters, places["profile"])
+        elif parameters.rate_cap is not None and parameters.rate_cap > 1:
+            flaws.append(
+                Flaw(
+                    "is too large",
+                    field="rate_cap",
+                    value=parameters.rate_cap,
+                    allowed="at most 1: without a profile one server is the whole capacity",
+                    fix="add a table 'profile', or leave the rate cap out",
+                )
+            )
         if "forecast" in tables:
-            flaws += _forecast_flaws(tables["forecast"], places["forecast"])
+            flaws += forecast_flaws(tables["forecast"], places["forecast"])
         return flaws
 
     @property
@@ -203,7 +228,7 @@ class JobInstance(Instance):
         """Δ: length of a slot [h]."""
         return float(self.parameters.slot_minutes) / 60
 
-    @property
+    @cached_property
     def times(self) -> pd.DatetimeIndex:
         """Starts of the slots until the deadline, UTC."""
         return pd.DatetimeIndex(self._tables["carbon"]["time"][: self.slots], name="time")
@@ -211,14 +236,14 @@ class JobInstance(Instance):
     @cached_property
     def carbon(self) -> FloatArray:
         """Carbon intensity of each slot until the deadline [g/kWh], shape (T,), read-only."""
-        return _frozen(self._tables["carbon"]["carbon_g_per_kwh"].to_numpy()[: self.slots])
+        return frozen(self._tables["carbon"]["carbon_g_per_kwh"].to_numpy()[: self.slots])
 
     @cached_property
     def history(self) -> FloatArray:
         """Carbon intensity before the first slot [g/kWh], oldest first, read-only."""
         if "history" not in self._tables:
-            return _frozen(np.empty(0))
-        return _frozen(self._tables["history"]["carbon_g_per_kwh"].to_numpy())
+            return frozen(np.empty(0))
+        return frozen(self._tables["history"]["carbon_g_per_kwh"])
 
     @cached_property
     def profile(self) -> ScalingProfile:
@@ -229,22 +254,41 @@ class JobInstance(Instance):
     def measured(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Servers, throughput and power [kW] of each measured level, as the table has them."""
         if "profile" not in self._tables:
-            one = _frozen(np.ones(1))
+            one = frozen([1.0])
             return one, one, one
         table = self._tables["profile"]
-        servers, throughput, power = (
-            _frozen(table[name].to_numpy(dtype=np.float64)) for name in table.columns
-        )
+        servers, throughput, power = (frozen(table[name]) for name in ProfileRow.model_fields)
         return servers, throughput, power
 
-    @property
+    @cached_property
+    def levels(self) -> ScalingProfile:
+        """The levels that an optimum may need: the hull, or all measured levels.
+
+        With a switching cost, a level off the hull can be worth using: it may do its work with
+        fewer servers, or keep servers on at little power. The hull is enough where every other
+        level is beaten by a mix of hull levels that averages as many servers, does no less work
+        and draws no more power (with power in proportion to servers, always). Our derivation,
+        checked numerically in tests/scaling/job/test_model.py.
+        """
+        hull = self.profile
+        servers, throughput, power_kw = self.measured
+        beaten = (
+            (servers <= hull.servers[-1])
+            & (np.interp(servers, hull.servers, hull.throughput) >= throughput * (1 - _ROUNDING))
+            & (np.interp(servers, hull.servers, hull.power_kw) <= power_kw * (1 + _ROUNDING))
+        )
+        if self.parameters.switching_g == 0 or beaten.all():
+            return hull
+        return ScalingProfile(*(np.append(0.0, values) for values in self.measured))
+
+    @cached_property
     def cap(self) -> float:
-        """Largest number of servers in a slot."""
+        """Largest number of servers in a slot; beyond the greatest throughput there is no use."""
         largest = float(self.profile.servers[-1])
         cap = self.parameters.rate_cap
         return largest if cap is None else min(float(cap), largest)
 
-    @property
+    @cached_property
     def window(self) -> tuple[float, float] | None:
         """Carbon intensities (L, U) [g/kWh] that online algorithms assume.
 
@@ -260,7 +304,7 @@ class JobInstance(Instance):
         high = float(self.history.max())
         return max(float(self.history.min()), LOWEST_WINDOW_SHARE * high), high
 
-    @property
+    @cached_property
     def unit(self) -> UnitScale:
         """The job in units of its full rate."""
         profile = self.profile
@@ -292,10 +336,12 @@ class JobInstance(Instance):
         values = frame["carbon_g_per_kwh"].to_numpy()
         table = np.full((times.size, times.size), np.nan)
         newest = np.full(times.size, np.nan)
+        # Rows are sorted by issue time, so a later issue overwrites an earlier one.
+        first = np.searchsorted(issued, np.arange(times.size + 1))
         for slot in range(times.size):
-            fresh = (issued == slot) & (valid >= 0)
-            # Rows are sorted by issue time, so a later issue overwrites an earlier one.
-            newest[valid[fresh]] = values[fresh]
+            rows = np.arange(first[slot], first[slot + 1])
+            rows = rows[valid[rows] >= 0]
+            newest[valid[rows]] = values[rows]
             table[slot] = newest
         return table
 
@@ -304,106 +350,3 @@ class JobInstance(Instance):
         from optmodels.scaling.job.model import concrete_model
 
         return concrete_model(self)
-
-
-def _frozen(values: FloatArray) -> FloatArray:
-    copy = np.array(values, dtype=np.float64)
-    copy.flags.writeable = False
-    return copy
-
-
-def _parameter_flaws(p: JobParameters) -> list[Flaw]:
-    flaws = []
-    for low, high in (
-        ("carbon_lower_g_per_kwh", "carbon_upper_g_per_kwh"),
-        ("work_min", "work_max"),
-    ):
-        lower, upper = getattr(p, low), getattr(p, high)
-        if (lower is None) != (upper is None):
-            given, lacking = (high, low) if lower is None else (low, high)
-            flaws.append(Flaw(f"is missing beside '{given}'", field=lacking, fix="give both"))
-        elif lower is not None and lower > upper:
-            flaws.append(
-                Flaw("is too large", field=low, value=lower, allowed=f"≤ {high} {upper:g}")
-            )
-    if flaws or p.work_min is None or p.work_max is None:
-        if p.work_predicted is not None and p.work_min is None and not flaws:
-            fix = "give work_min and work_max too, or leave the prediction out"
-            flaws.append(Flaw("has no meaning for a known work", field="work_predicted", fix=fix))
-        return flaws
-    for name in ("work", "work_predicted"):
-        value = getattr(p, name)
-        if value is not None and not p.work_min <= value <= p.work_max:
-            allowed = f"work_min {p.work_min:g} to work_max {p.work_max:g}"
-            flaws.append(Flaw("is out of range", field=name, value=value, allowed=allowed))
-    return flaws
-
-
-def _spacing_flaws(times: pd.Series[Any], step: pd.Timedelta, place: Place) -> list[Flaw]:
-    order = np.argsort(times.to_numpy(), kind="stable")
-    stamps = pd.DatetimeIndex(times.iloc[order])
-    flaws = []
-    for i in np.flatnonzero(np.diff(stamps.asi8) != pd.Timedelta(step).as_unit("ns").value):
-        before, after = stamps[i], stamps[i + 1]
-        expected = before + step
-        what = (
-            f"follows a gap: {expected.isoformat()} is missing"
-            if after > expected
-            else f"comes too early: the slot before it starts at {before.isoformat()}"
-        )
-        flaws.append(
-            Flaw(
-                what,
-                file=place.file,
-                row=place.row(int(order[i + 1])),
-                field="time",
-                value=after.isoformat(),
-                allowed=f"one row every {step.total_seconds() / 60:g} min",
-                cause="rows were lost or added in editing, or slot_minutes is wrong",
-                fix="restore the missing rows, or generate the instance from the trace again",
-            )
-        )
-    return flaws
-
-
-def _profile_flaws(profile: pd.DataFrame, p: JobParameters, place: Place) -> list[Flaw]:
-    rows = profile.reset_index(names="position").sort_values("servers", ignore_index=True)
-    flaws = [
-        Flaw(
-            "is less than the power of fewer servers",
-            file=place.file,
-            row=place.row(int(rows["position"][i])),
-            field="power_kw",
-            value=float(rows["power_kw"][i]),
-            allowed=f"at least {rows['power_kw'][i - 1]:g} kW, the row before it",
-            cause="measurement noise, or rows in the wrong order",
-            fix="measure again, or leave the row out",
-        )
-        for i in range(1, len(rows))
-        if rows["power_kw"][i] < rows["power_kw"][i - 1]
-    ]
-    if not (profile["throughput"] > 0).any():
-        flaws.append(
-            Flaw(
-                "is zero in every row", file=place.file, field="throughput", allowed="> 0 somewhere"
-            )
-        )
-    if p.rate_cap is not None and p.rate_cap > rows["servers"].max():
-        allowed = f"at most {rows['servers'].max():g}, the largest of the profile"
-        flaws.append(Flaw("is too large", field="rate_cap", value=p.rate_cap, allowed=allowed))
-    return flaws
-
-
-def _forecast_flaws(forecast: pd.DataFrame, place: Place) -> list[Flaw]:
-    late = np.flatnonzero((forecast["issue_time"] > forecast["time"]).to_numpy())
-    return [
-        Flaw(
-            "was issued after the time it speaks of",
-            file=place.file,
-            row=place.row(int(i)),
-            field="issue_time",
-            value=forecast["issue_time"].iloc[i].isoformat(),
-            allowed=f"at most {forecast['time'].iloc[i].isoformat()}",
-        )
-        for i in late
-    ]

@@ -31,7 +31,8 @@ symbol            name                   meaning, unit
 ================  =====================  ==================================================
 
 Dividing a slot among levels is what makes the last slot fractional and the problem convex; only
-the hull of the profile (`optmodels.scaling.job.profile`) is ever worth using. With one level the
+levels that no mix of others beats are kept (``JobInstance.levels``; without switching cost: the
+hull of `optmodels.scaling.job.profile`). With one level the
 problem is the minimisation form of online conversion with switching costs (Lechowicz et al.,
 "Online Conversion with Switching Costs", 2023); with several levels and β = 0 it is CarbonScaler's
 (Hanafy et al., "CarbonScaler", 2023).
@@ -107,7 +108,7 @@ def formulation() -> pyo.AbstractModel:
 
 def model_data(instance: JobInstance) -> dict[str, Any]:
     """Data of the formulation by component name; levels are numbered from 1, off is left out."""
-    profile = instance.profile
+    profile = instance.levels
     levels = list(range(1, len(profile.servers)))
     return {
         "last": instance.slots,

@@ -8,11 +8,12 @@ and cuts the last slot off where the work is done.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
-from optmodels.errors import UsageError
+from optmodels.errors import UsageError, shorten
 from optmodels.forecast import Forecast
 from optmodels.policy import FloatArray, Observation, Reveal
 from optmodels.scaling.job.audit import tables_of
@@ -108,7 +109,7 @@ class JobEnvironment:
 
     def observe(self) -> Observation | None:
         """What the policy may see now; None after the deadline or once the work is done."""
-        if self._slot >= self.header.slots or self._done >= self._work:
+        if self._over:
             return None
         seen = self._carbon.with_history(self._slot)
         return Observation(
@@ -119,14 +120,25 @@ class JobEnvironment:
             forecast=None if self._forecast is None else self._forecast.at(self._slot, seen),
         )
 
-    def act(self, action: float) -> None:
+    @property
+    def _over(self) -> bool:
+        return self._slot >= self.header.slots or self._done >= self._work
+
+    def act(self, action: object) -> None:
         """Run this average number of servers through the slot, or until the work is done.
 
         Raises
         ------
         UsageError
-            The number is not finite, negative, or above the rate cap.
+            The answer is not a number, is not finite, negative, or above the rate cap, or there
+            is nothing left to decide.
         """
+        if self._over:
+            raise UsageError("A policy went on after the end of its job; nothing is left to do.")
+        if not isinstance(action, Real):
+            raise UsageError(
+                f"In slot {self._slot} a policy answered {shorten(action)}; allowed: a number."
+            )
         cap = self.header.cap
         servers = float(action)
         if not -_SLACK * cap <= servers <= cap * (1 + _SLACK):

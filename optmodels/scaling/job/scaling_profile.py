@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from optmodels.policy import FloatArray
+from optmodels.policy import FloatArray, frozen
 from optmodels.scaling.job.profile import concave_hull
 
 _PROPORTIONAL = 1e-12
@@ -32,6 +32,10 @@ class ScalingProfile:
     throughput: FloatArray
     power_kw: FloatArray
 
+    def __post_init__(self) -> None:
+        for name in ("servers", "throughput", "power_kw"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+
     @classmethod
     def of(cls, servers: ArrayLike, throughput: ArrayLike, power_kw: ArrayLike) -> ScalingProfile:
         """Profile of measured levels (off need not be among them), cut down to its hull."""
@@ -40,10 +44,7 @@ class ScalingProfile:
             for values in (servers, throughput, power_kw)
         ]
         hull = concave_hull(*measured)
-        levels = [values[hull] for values in measured]
-        for values in levels:
-            values.flags.writeable = False
-        return cls(*levels)
+        return cls(*(values[hull] for values in measured))
 
     @property
     def proportional(self) -> bool:

@@ -1,0 +1,190 @@
+"""The file of a plan, read with suspicion: claims and decisions, not yet audited.
+
+What a file says about its own cost is a claim. Only the decisions are taken from it, and
+`optmodels.check` audits them against the instance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as PydanticField
+
+from optmodels.atomic import sentence
+from optmodels.cells import FAULTS, read_times
+from optmodels.errors import Flaw, InputError, shorten
+from optmodels.plan import PLAN_VERSION, Provenance
+from optmodels.schema import Place
+
+_PLAN_BYTES = 2**28
+_SHOWN_FLAWS = 20
+
+
+@dataclass(frozen=True)
+class StoredPlan:
+    """A plan as read from a file.
+
+    Attributes
+    ----------
+    fingerprint
+        Fingerprint of the instance that the plan says it answers.
+    claims
+        What the file says of the plan: problem, maker, status, objective, bound, method, seconds.
+    tables
+        The decisions.
+    provenance
+        How the plan was made, as the file says.
+    """
+
+    fingerprint: str
+    claims: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    provenance: Provenance
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _TableFile(_Strict):
+    """One table as JSON: its columns, and which of them are times."""
+
+    times: list[str]
+    columns: dict[str, list[float | int | str | bool | None]]
+
+
+class _ProvenanceFile(_Strict):
+    method: str
+    seconds: float = PydanticField(ge=0)
+    options: dict[str, Any] = {}
+    seed: int | None = None
+    versions: dict[str, str] = {}
+    created: str = ""
+
+
+class _PlanFile(_Strict):
+    """A plan as JSON; what is derived from these is not read."""
+
+    optmodels_plan: int = PydanticField(ge=1)
+    problem: str
+    fingerprint: str
+    maker: str
+    status: str
+    objective: float
+    bound: float | None
+    provenance: _ProvenanceFile
+    tables: dict[str, _TableFile]
+
+
+def read_plan(path: str | Path) -> StoredPlan:
+    """Read the file of a plan.
+
+    Raises
+    ------
+    InputError
+        The file is not a readable plan, or of a newer version; lists the flaws of its form.
+    """
+    path = Path(path)
+    fix = "save a plan with plan.save or `optmodels solve --out`"
+    content = _read_json(path, fix)
+    version = content.get("optmodels_plan") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > PLAN_VERSION:
+        what, allowed = "is newer than this release reads", f"1 to {PLAN_VERSION}"
+        raise InputError(
+            Flaw(what, path.name, field="optmodels_plan", value=version, allowed=allowed)
+        )
+    try:
+        read = _PlanFile.model_validate(content)
+    except ValidationError as error:
+        raise InputError(
+            [
+                Flaw(
+                    f"has a wrong form: {item['msg']}",
+                    file=path.name,
+                    field=".".join(str(part) for part in item["loc"][:5]) or None,
+                    fix=fix,
+                )
+                for item in error.errors(include_url=False)[:_SHOWN_FLAWS]
+            ],
+            f"Plan file {path.name}",
+        ) from None
+    tables: dict[str, pd.DataFrame] = {}
+    flaws: list[Flaw] = []
+    for name, table in read.tables.items():
+        frame, found = _frame(table, path.name, f"tables.{name}")
+        tables[name] = frame
+        flaws += found
+    if flaws:
+        raise InputError(flaws, f"Plan file {path.name}")
+    provenance = Provenance(**read.provenance.model_dump())
+    claims = read.model_dump(include={"problem", "maker", "status", "objective", "bound"})
+    claims |= {"method": provenance.method, "seconds": provenance.seconds}
+    return StoredPlan(read.fingerprint, claims, tables, provenance)
+
+
+def _read_json(path: Path, fix: str) -> Any:
+    try:
+        # A pipe or a device would block or never end.
+        blocked = path.exists() and not path.is_file()
+        raw = b""
+        if not blocked:
+            with path.open("rb") as stream:
+                raw = stream.read(_PLAN_BYTES + 1)
+    except (OSError, ValueError) as error:
+        what = f"cannot be read ({sentence(error)})"
+        raise InputError(Flaw(what, file=ascii(str(path))[1:-1], fix=fix)) from None
+    if blocked:
+        raise InputError(Flaw("is not a file", file=str(path), fix=fix))
+    if len(raw) > _PLAN_BYTES:
+        limit = f"at most {_PLAN_BYTES:,} bytes"
+        raise InputError(Flaw("is too large for a plan", file=path.name, allowed=limit))
+    try:
+        content = json.loads(raw.decode(), parse_constant=_refuse_constant)
+        # Half characters (lone surrogates) pass as JSON, but cannot be shown or written.
+        json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        what = f"is not a plan file ({shorten(sentence(error), 200)})"
+        raise InputError(Flaw(what, file=path.name, fix=fix)) from None
+    return content
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _frame(content: _TableFile, file: str, place: str) -> tuple[pd.DataFrame, list[Flaw]]:
+    if len({len(values) for values in content.columns.values()}) > 1:
+        return pd.DataFrame(), [Flaw("has columns of different lengths", file, field=place)]
+    data: dict[str, Any] = {}
+    flaws = [
+        Flaw("names a time column that it lacks", file, field=f"{place}.{name}")
+        for name in content.times
+        if name not in content.columns
+    ]
+    at = Place(f"{file}, {place}")
+    for name, values in content.columns.items():
+        if name in content.times:
+            data[name], faults = read_times(values, typed=True)
+            flaws += [
+                Flaw(FAULTS[kind][0], at.file, i + 1, field=name, value=values[i])
+                for i, kind in list(faults.items())[:_SHOWN_FLAWS]
+            ]
+        else:
+            data[name] = pd.Series(values, dtype=_dtype(values))
+    return pd.DataFrame(data), flaws
+
+
+def _dtype(values: Sequence[object]) -> str:
+    """Type of a column as it was saved; a gap (null) was NaN, which only fractions can be."""
+    kinds = {type(value) for value in values}
+    if kinds <= {float, type(None)}:
+        return "float64"
+    if kinds == {int} and all(-(2**63) <= int(str(value)) < 2**63 for value in values):
+        return "int64"
+    return "bool" if kinds == {bool} else "object"
