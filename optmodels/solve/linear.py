@@ -292,6 +292,14 @@ class LinearModel:
     source: object = field(default=None, repr=False)
     build_seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        # What is infinite to HiGHS is infinite here, or a bound of 1e30 would enter the proofs.
+        for name in ("row_lower", "row_upper", "column_lower", "column_upper"):
+            values = getattr(self, name)
+            large = np.isfinite(values) & (np.abs(values) >= INFINITE)
+            if large.any():
+                object.__setattr__(self, name, np.where(large, np.copysign(np.inf, values), values))
+
     @property
     def columns(self) -> int:
         """Number of variables."""
@@ -321,9 +329,9 @@ class LinearModel:
 
     def objective(self, x: FloatArray) -> float:
         """Objective of a point, constant included."""
-        value = float(self.cost @ x) + self.offset
+        value = _total(self.cost * x) + self.offset
         if self.hessian is not None:
-            value += 0.5 * float(x @ (self.hessian @ x))
+            value += 0.5 * _total(x * (self.hessian @ x))
         return value
 
     def check(self) -> None:
@@ -422,7 +430,7 @@ class LinearModel:
             if at is None:
                 return -sign * np.inf
             gradient = self.hessian @ at
-            cost, constant = cost + gradient, constant - 0.5 * float(at @ gradient)
+            cost, constant = cost + gradient, constant - 0.5 * _total(at * gradient)
         cost = sign * cost
         y = sign * np.asarray(row_dual, dtype=np.float64)
         useless = ((y > 0) & np.isneginf(self.row_lower)) | ((y < 0) & np.isposinf(self.row_upper))
@@ -446,8 +454,13 @@ def _worse(worst: Violation, amount: FloatArray, relative: FloatArray, kind: str
     return Violation(float(amount[place]), float(relative[place]), kind, place)
 
 
+def _total(terms: FloatArray) -> float:
+    """Pairwise sum: more exact than a BLAS dot product, and without waking BLAS's threads."""
+    return float(np.sum(terms))
+
+
 def _smallest(weights: FloatArray, lower: FloatArray, upper: FloatArray) -> float:
     """Smallest value of ``weights @ v`` over the box; zero weights count as zero."""
     used = weights != 0
     weights = weights[used]
-    return float(weights @ np.where(weights > 0, lower[used], upper[used]))
+    return _total(weights * np.where(weights > 0, lower[used], upper[used]))

@@ -23,7 +23,7 @@ from pyomo.common.gc_manager import PauseGC
 from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
-from ..errors import Flaw, InputError, UsageError
+from ..errors import Flaw, InputError, OptmodelsError, UsageError
 from .linear import (
     Family,
     FloatArray,
@@ -93,10 +93,12 @@ def compile_pyomo(model: Any, data: object = None) -> LinearModel:
         _refuse_foreign(model)
         try:
             info = LinearStandardFormCompiler().write(model, mixed_form=True, set_sense=None)
+            return _assemble(model, info, (), begin)
+        except OptmodelsError:
+            raise
         except Exception as error:  # one slow look finds the cause of every kind of failure
             trivial = _diagnose(model, error)
             return _compile_with_trivial(model, trivial, begin)
-        return _assemble(model, info, (), begin)
 
 
 def _instance(model: Any, data: object) -> Any:
@@ -145,6 +147,13 @@ def _diagnose(model: Any, error: Exception) -> list[Any]:
     crooked: list[str] = []
     constant: list[Any] = []
     active = {"active": True, "descend_into": True}
+    flaws += [
+        Flaw("is fixed but has no value", field=variable.name)
+        for variable in model.component_data_objects(pyo.Var, **active)
+        if variable.fixed and variable.value is None
+    ]
+    if flaws:
+        raise InputError(flaws, "Pyomo model") from error
     for data in model.component_data_objects((pyo.Objective, pyo.Constraint), **active):
         is_row = data.ctype is pyo.Constraint
         try:
@@ -228,6 +237,7 @@ def _assemble(
             if variable.fixed:
                 fixed[id(variable)] = _number(variable.value)
             elif id(variable) not in known:
+                known.add(id(variable))  # a Reference shows the same variable again
                 columns.append(variable)
     lower, upper, integer = _column_data(columns)
     matrix, row_lower, row_upper, rows = _row_data(info)

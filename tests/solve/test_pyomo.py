@@ -292,6 +292,39 @@ def test_bad_numbers_are_named(bad: float) -> None:
         solve_model(m)
 
 
+def test_a_fixed_variable_without_value_is_named() -> None:
+    """Pyomo fails on it with an InvalidValueError of its own; we name the variable."""
+    m = dispatch()
+    m.bought[3].fixed = True
+    with pytest.raises(InputError, match=r"bought\[3\].*fixed but has no value"):
+        solve_model(m)
+
+
+def test_references_do_not_double_variables() -> None:
+    """A Reference shows variables and constraints again under its own name, no new columns."""
+    m = dispatch()
+    m.again = pyo.Reference(m.power["a", :])
+    m.unused = pyo.Var([1, 2])
+    m.unused_again = pyo.Reference(m.unused)
+    solution = solve_model(m)
+    assert solution.statistics["columns"] == 8 * 3 + 2
+    assert solution.values["again"].to_list() == solution.values["power"].loc["a"].to_list()
+
+
+def test_huge_bounds_are_no_bounds() -> None:
+    """A bound of 1e30 is infinite to HiGHS, and to the proof of the bound."""
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(-1e30, 1e30))
+    m.y = pyo.Var(bounds=(0, 1e25))
+    m.row = pyo.Constraint(expr=m.x + m.y >= 1)
+    m.goal = pyo.Objective(expr=m.x + 2 * m.y)
+    solution = solve_model(m)
+    assert solution.status == "optimal"
+    assert (solution.objective, solution.bound) == (1.0, 1.0)
+    m.goal.sense = pyo.maximize
+    assert solve_model(m).status == "unbounded"
+
+
 def test_unfixed_names_are_read_late_but_fixed_values_early() -> None:
     """Labels are lazy; what was fixed while solving is remembered, whatever happens after."""
     m = dispatch()

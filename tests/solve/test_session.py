@@ -173,6 +173,26 @@ def test_unbounded(name: str, presolve: str) -> None:
         _ = solution.values
 
 
+def test_unbounded_or_infeasible_is_settled() -> None:
+    """Presolve stops at an unbounded ray before it sees that the rest is infeasible.
+
+    HiGHS is shown to leave the question open; taking it for unbounded would be wrong.
+    """
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(0, 1, (12, 8))
+    weights = rng.random(12)
+    # The last row contradicts a positive combination of the others.
+    rows = np.vstack([matrix, -weights @ matrix])
+    for last, status in ((-weights.sum() - 1, "infeasible"), (100.0, "unbounded")):
+        limits = np.append(np.ones(12), last)
+        model = linear_model(
+            np.append(np.zeros(8), -1), np.column_stack([rows, np.zeros(13)]), -INF, limits, -9, INF
+        )
+        session = Session(model, options={"allow_unbounded_or_infeasible": True})
+        assert session._run().name == "kUnboundedOrInfeasible"
+        assert session.solve().status == status
+
+
 @pytest.mark.parametrize("name", INFEASIBLE)
 @pytest.mark.parametrize("presolve", ["choose", "off"])
 def test_infeasible(name: str, presolve: str) -> None:
