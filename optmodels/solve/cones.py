@@ -105,7 +105,7 @@ class ConicProblem:
         )
 
     def _run(self, limits: Limits) -> Any:
-        settings = {} if limits.time_limit_s is None else {"time_limit": limits.time_limit_s}
+        settings = {} if limits.time_limit_s is None else {"time_limit": float(limits.time_limit_s)}
         return self._chain.solver.solve_via_data(self._data, False, False, settings)
 
     def _judge(self, raw: Any, limits: Limits) -> Outcome:

@@ -298,14 +298,17 @@ def _farkas_members(model: LinearModel, deadline: float) -> list[Limit]:
 
 def _restrict(model: LinearModel, members: Sequence[Limit]) -> tuple[LinearModel, list[Limit]]:
     """The small model of these limits alone, and the limits in its numbering."""
-    rows = sorted({member.position for member in members if member.is_row})
+    rows = np.array(
+        sorted({member.position for member in members if member.is_row}), dtype=np.int64
+    )
     matrix = sp.csr_array(model.matrix)[rows, :].tocsc()
     touched = set(np.flatnonzero(np.diff(matrix.indptr)).tolist())
-    columns = sorted(touched | {member.position for member in members if not member.is_row})
+    bounded = {member.position for member in members if not member.is_row}
+    columns = np.array(sorted(touched | bounded), dtype=np.int64)
     matrix = matrix[:, columns]
     matrix.sort_indices()
-    row_at = {row: place for place, row in enumerate(rows)}
-    column_at = {column: place for place, column in enumerate(columns)}
+    row_at = {row: place for place, row in enumerate(rows.tolist())}
+    column_at = {column: place for place, column in enumerate(columns.tolist())}
     renumbered = [
         member._replace(position=(row_at if member.is_row else column_at)[member.position])
         for member in members

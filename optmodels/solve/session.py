@@ -312,9 +312,9 @@ class Session:
     def _lp_outcome(self, x: FloatArray, answer: Any, claimed_optimal: bool) -> Outcome:
         model = self.model
         objective = model.objective(x)
-        y = np.zeros(model.rows)
-        if answer.dual_valid and model.rows:
-            y = np.array(answer.row_dual, dtype=np.float64)
+        # Without valid duals, zeros still bound a model whose variables are bounded.
+        priced = bool(answer.dual_valid)
+        y = np.array(answer.row_dual, dtype=np.float64) if priced else np.zeros(model.rows)
         bound = self._clamp(model.dual_bound(y, x), objective)
         if claimed_optimal and _gap(objective, bound) > POLISH_GAP:
             polished = self._polish()
@@ -327,10 +327,11 @@ class Session:
             if not math.isfinite(bound):
                 bound = self._clamp(model.dual_bound(y, x, noise=SOLVER_DUAL_NOISE), objective)
         optimal = claimed_optimal and _gap(objective, bound) <= LP_GAP
-        gradient = model.cost if model.hessian is None else model.cost + model.hessian @ x
-        d = gradient - model.matrix.T @ y
         status = Status.OPTIMAL if optimal else Status.FEASIBLE
-        return Outcome(status, objective, bound, x, y, d)
+        if not (priced or optimal):
+            return Outcome(status, objective, bound, x)
+        gradient = model.cost if model.hessian is None else model.cost + model.hessian @ x
+        return Outcome(status, objective, bound, x, y, gradient - model.matrix.T @ y)
 
     def _polish(self) -> tuple[FloatArray, FloatArray] | None:
         """Re-solve from the basis with the tightest tolerances; None if that fails."""

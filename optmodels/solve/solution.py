@@ -106,7 +106,7 @@ class Solution:
         Raises
         ------
         UsageError
-            The model has integer variables, hence no duals.
+            The model has integer variables, or the solve was cut off: there are no duals.
         InfeasibleError, UnboundedError, NoSolutionError, SolverError
             There is no solution.
         """
@@ -120,7 +120,7 @@ class Solution:
         Raises
         ------
         UsageError
-            The model has integer variables, hence no reduced costs.
+            As for `duals`.
         InfeasibleError, UnboundedError, NoSolutionError, SolverError
             There is no solution.
         """
@@ -154,8 +154,9 @@ class Solution:
     def _prices(self, vector: FloatArray | None) -> FloatArray:
         if vector is None:
             raise UsageError(
-                "A model with integer variables has no duals. Fix: fix the integers at their "
-                "values, make them continuous, and solve again."
+                "This solution has no duals: the model has integer variables, or the solver was "
+                "cut off. Fix: fix the integers at their values, make them continuous, and solve "
+                "again; or give it more time."
             )
         return vector
 

@@ -184,20 +184,17 @@ def test_infeasible_and_unbounded(cone: bool) -> None:
 
 
 def test_semidefinite_and_power_cones() -> None:
-    """Known optima: a 2 x 2 completion (2 + 1.5^2 / 2), and the geometric mean of equal shares."""
+    """Known optima: a 2 x 2 completion (2 + 1.5^2 / 2), and a weighted geometric mean."""
     s = cp.Variable((2, 2), PSD=True, name="S")
     completion = solve_model(cp.Problem(cp.Minimize(cp.trace(s)), [s[0, 1] == 1.5, s[0, 0] >= 2]))
     assert completion.status == "optimal"
     assert completion.objective == pytest.approx(2 + 1.5**2 / 2, rel=1e-6)
     assert completion.values["S"].loc[(0, 1)] == pytest.approx(1.5, abs=1e-6)
-    x = cp.Variable(3, nonneg=True)
+    x = cp.Variable(3, name="x")
     mean = solve_model(
-        cp.Problem(
-            cp.Maximize(cp.power(x[0], 0.3, approx=False) + cp.power(x[1], 0.3, approx=False)),
-            [cp.sum(x) <= 2],
-        )
+        cp.Problem(cp.Maximize(x[2]), [cp.PowCone3D(x[0], x[1], x[2], 0.3), x[0] + x[1] <= 2])
     )
-    assert mean.objective == pytest.approx(2.0, rel=1e-6)
+    assert mean.objective == pytest.approx(0.6**0.3 * 1.4**0.7, rel=1e-6)
 
 
 def test_cone_check_sees_each_kind_of_breach() -> None:
@@ -210,7 +207,9 @@ def test_cone_check_sees_each_kind_of_breach() -> None:
         "psd": cp.Problem(
             cp.Minimize(cp.lambda_max(square)), [square[0, 1] == 1, cp.trace(square) == 2]
         ),
-        "p3d": cp.Problem(cp.Maximize(cp.sum(cp.power(x, 0.4, approx=False))), [cp.sum(x) == 1]),
+        "p3d": cp.Problem(
+            cp.Maximize(x[2]), [cp.PowCone3D(x[0], x[1], x[2], 0.3), x[0] + x[1] <= 2]
+        ),
     }
     for name, problem in cases.items():
         data, chain, _ = problem.get_problem_data(cp.CLARABEL, solver_opts={})

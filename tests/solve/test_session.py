@@ -244,6 +244,17 @@ def test_limit_of_an_lp_gives_no_infeasible_point() -> None:
         solution.require()
 
 
+def test_limit_of_an_lp_with_a_feasible_point() -> None:
+    """The primal simplex cut off has a feasible point; half-ready duals still prove a bound."""
+    rng = np.random.default_rng(0)
+    model = linear_model(-np.ones(80), rng.random((60, 80)), -INF, 1 + rng.random(60), 0, 5)
+    best = solve_model(model).objective
+    options = {"simplex_iteration_limit": 20, "presolve": "off", "simplex_strategy": 4}
+    solution = solve_model(model, options=options)
+    assert solution.status is Status.FEASIBLE
+    assert -INF < solution.bound < best < solution.objective
+
+
 def test_limit_with_incumbent() -> None:
     """At the limit with a point: feasible, checked, with an honest gap; a maximisation."""
     model = hard_knapsack()
