@@ -13,6 +13,7 @@ import optmodels as om
 from optmodels import api, comparison
 from optmodels.cli import catalogue
 from optmodels.errors import NoSolutionError, SolverError
+from optmodels.solve import Solution, Status
 from tests.cli_runner import CAISO, ELASTIC, HIDDEN, IMPOSSIBLE, files, refused, run
 
 COMMANDS = ("tour", "list", "solve", "compare", "check", "explain", "generate", "export")
@@ -246,6 +247,8 @@ def test_exported_model_has_the_same_optimum(tmp_path: Path, suffix: str) -> Non
 
 def test_no_solution_within_the_limit_ends_with_four(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit that ends the search before a plan is found has a code of its own."""
+    ending = run("solve", ELASTIC, "--method", "lp", "--time-limit", "1e-9", "--json")
+    refused(ending, "No solution", code=4)
 
     def stopped(*_: object, **__: object) -> None:
         raise NoSolutionError("The time limit of 1 s ended the search before a plan was found.")
@@ -273,14 +276,17 @@ def test_faults_of_ours_end_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_interruption_ends_with_130(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Ctrl-C leaves one word on stderr and no file."""
+    """Ctrl-C ends with one code, whether Python or the solver noticed it, and leaves no file."""
+    with pytest.raises(NoSolutionError) as told:
+        Solution(Status.NO_SOLUTION_AT_LIMIT, "minimize", interrupted=True).require()
+    for error in (KeyboardInterrupt(), told.value):
 
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+        def interrupted(*_: object, error: BaseException = error, **__: object) -> None:
+            raise error
 
-    monkeypatch.setattr(api, "solve", interrupted)
-    ending = run("solve", CAISO, "--json", "--out", tmp_path / "plan.json")
-    refused(ending, "interrupted", code=130)
+        monkeypatch.setattr(api, "solve", interrupted)
+        ending = run("solve", CAISO, "--json", "--out", tmp_path / "plan.json")
+        refused(ending, "interrupted", code=130)
     assert files(tmp_path) == []
 
 

@@ -26,7 +26,8 @@ def start(*arguments: object, code: str = MAIN, **environment: str) -> subproces
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        env={**os.environ, **environment},
+        # Unbuffered output would hide a buffer that is lost at the end.
+        env={**os.environ, "PYTHONUNBUFFERED": "", **environment},
     )
 
 

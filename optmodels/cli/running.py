@@ -13,7 +13,7 @@ from typing import ParamSpec
 import typer
 
 from optmodels.cli import INTERRUPTED, leave_quietly
-from optmodels.errors import OptmodelsError
+from optmodels.errors import NoSolutionError, OptmodelsError
 
 DEBUG_VARIABLE = "OPTMODELS_DEBUG"
 FAULT = 1
@@ -36,7 +36,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except typer.Exit:
             raise
         except OptmodelsError as error:
-            raise _failure(str(error), error.exit_code) from None
+            # A solver that Ctrl-C stops reports it as a search that ended too early.
+            stopped = isinstance(error, NoSolutionError) and "interrupted" in str(error).lower()
+            raise _failure(str(error), INTERRUPTED if stopped else error.exit_code) from None
         except KeyboardInterrupt:
             raise _failure("interrupted.", INTERRUPTED) from None
         except BrokenPipeError:
