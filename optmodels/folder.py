@@ -26,6 +26,7 @@ DESCRIPTOR = "datapackage.json"
 BLOCK = "optmodels"
 FORMATS = ("csv", "parquet")
 _DESCRIPTOR_BYTES = 16 * 2**20
+_PATH_LETTERS = 200
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,11 @@ def _safe_path(folder: Path, given: str) -> Path:
     )
     if outside:
         raise InputError(flaw)
+    if len(given) > _PATH_LETTERS:
+        allowed = f"at most {_PATH_LETTERS} letters"
+        raise InputError(
+            Flaw("is too long", DESCRIPTOR, field="path", value=given, allowed=allowed)
+        )
     path = folder / pure
     try:
         outside = not path.resolve().is_relative_to(folder.resolve())

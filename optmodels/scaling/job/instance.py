@@ -40,7 +40,7 @@ LOWEST_WINDOW_SHARE = 1e-3
 
 # Far beyond anything real, and far from where sums of 64-bit numbers lose their digits.
 _LARGEST = 1e12
-_YEAR_MINUTES = 366 * 24 * 60.0
+_SECOND_MINUTES, _YEAR_MINUTES = 1 / 60, 366 * 24 * 60.0
 _ROUNDING = 1e-12
 
 
@@ -54,7 +54,9 @@ class JobParameters(Parameters):
         "carbon cost of switching one server on or off", unit="g/server", ge=0, le=_LARGEST
     )
     deadline_slots: int = column("slots until the work must be done", unit="slots", ge=1)
-    slot_minutes: float = column("length of a slot", unit="min", gt=0, le=_YEAR_MINUTES)
+    slot_minutes: float = column(
+        "length of a slot", unit="min", ge=_SECOND_MINUTES, le=_YEAR_MINUTES
+    )
     rate_cap: float | None = column(
         "largest number of servers in a slot; default: the largest of the profile",
         unit="servers",
