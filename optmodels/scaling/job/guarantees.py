@@ -241,7 +241,7 @@ _ALL = (
         "0",
         _RORO,
         "ours",
-        "Holds under any uniform rate cap, where alpha fails (a ratio of 3.0566 against alpha = "
+        "Holds under any uniform rate cap, where alpha fails (a ratio of 3.0568 against alpha = "
         "2.5532 is reached with L = 1, U = 10, beta = 0).",
         lambda f: r_rate_limited(f.L, f.U, f.beta) * f.optimum,
     ),
