@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optmodels.plan import Plan
     from optmodels.policy import Observation, Policy
     from optmodels.registry import problems
-    from optmodels.solve import explain_model, solve_model
+    from optmodels.solver import explain_model, solve_model
 
 _HOME = {
     "check": "optmodels.api",
@@ -39,8 +39,8 @@ _HOME = {
     "Observation": "optmodels.policy",
     "Policy": "optmodels.policy",
     "problems": "optmodels.registry",
-    "explain_model": "optmodels.solve",
-    "solve_model": "optmodels.solve",
+    "explain_model": "optmodels.solver",
+    "solve_model": "optmodels.solver",
 }
 
 __all__ = [

@@ -26,7 +26,7 @@ from optmodels.cells import is_missing
 from optmodels.errors import AuditError, Flaw, InputError
 
 PLAN_VERSION = 1
-#: What a plan may be, in the words of `optmodels.solve.Status`: the endings with a solution.
+#: What a plan may be, in the words of `optmodels.solver.Status`: the endings with a solution.
 STATUSES = ("optimal", "feasible")
 _SHOWN_VIOLATIONS = 10
 
@@ -192,7 +192,7 @@ class Plan:
     maker
         "optimum", or the name of the policy that decided.
     status
-        Status in the words of `optmodels.solve.Status`.
+        Status in the words of `optmodels.solver.Status`.
     bound
         Proven lower bound on the objective of any plan; None where none was computed.
     tables

@@ -13,7 +13,7 @@ import optmodels as om
 from optmodels import api, comparison
 from optmodels.cli import catalogue
 from optmodels.errors import NoSolutionError, SolverError
-from optmodels.solve import Solution, Status
+from optmodels.solver import Solution, Status
 from tests.cli_runner import CAISO, ELASTIC, HIDDEN, IMPOSSIBLE, files, refused, run
 
 COMMANDS = ("tour", "list", "solve", "compare", "check", "explain", "generate", "export")

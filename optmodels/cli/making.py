@@ -172,7 +172,7 @@ def export(
 ) -> None:
     """Write the model of an instance to a file that any solver reads."""
     from optmodels import api
-    from optmodels.solve import export_model
+    from optmodels.solver import export_model
 
     instance: Any = api.load(path)
     export_model(instance.model(), file)

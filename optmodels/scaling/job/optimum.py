@@ -49,7 +49,7 @@ def solve(
     seed: int = 0,
     options: Mapping[str, object] | None = None,
 ) -> Plan:
-    """Find the offline optimum; arguments as in `optmodels.solve`.
+    """Find the offline optimum; arguments as in `optmodels.api.solve`.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def _by_lp(
     seed: int,
     options: Mapping[str, object] | None,
 ) -> tuple[FloatArray, float, str]:
-    from optmodels.solve import solve_model
+    from optmodels.solver import solve_model
 
     solution: Any = solve_model(
         instance.model(), time_limit_s=time_limit_s, mip_gap=mip_gap, seed=seed, options=options

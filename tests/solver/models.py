@@ -8,7 +8,7 @@ import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
 
-from optmodels.solve import Family, Labels, LinearModel
+from optmodels.solver import Family, Labels, LinearModel
 
 
 def linear_model(

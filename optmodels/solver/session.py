@@ -4,7 +4,7 @@ What it adds to HiGHS:
 
 - every returned status is looked at, and "unbounded or infeasible" is settled by a solve without
   objective;
-- the log goes to ``logging.getLogger("optmodels.solve")``, never to standard output;
+- the log goes to ``logging.getLogger("optmodels.solver")``, never to standard output;
 - Ctrl-C stops HiGHS through its interrupt callback; the incumbent is kept;
 - integers are integers: the point is rounded, and where that breaks a row the continuous rest is
   solved again with the integers fixed;

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import InfeasibleError, NoSolutionError, UsageError
-from optmodels.solve import compile_model, explain_model, export_model, solve_model
-from optmodels.solve.cones import cone_violation
-from optmodels.solve.linear import LinearModel
+from optmodels.solver import compile_model, explain_model, export_model, solve_model
+from optmodels.solver.cones import cone_violation
+from optmodels.solver.linear import LinearModel
 
 
 def variables() -> tuple[cp.Variable, cp.Variable, list[cp.Constraint]]:

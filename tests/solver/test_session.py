@@ -25,11 +25,11 @@ from optmodels.errors import (
     UnboundedError,
     UsageError,
 )
-from optmodels.solve import Session, Status, solve_model
-from optmodels.solve.linear import LinearModel
-from optmodels.solve.options import Limits
-from optmodels.solve.session import Outcome
-from optmodels.solve.solution import solution_of
+from optmodels.solver import Session, Status, solve_model
+from optmodels.solver.linear import LinearModel
+from optmodels.solver.options import Limits
+from optmodels.solver.session import Outcome
+from optmodels.solver.solution import solution_of
 
 from .models import (
     brute_force,
@@ -416,7 +416,7 @@ def test_nothing_reaches_stdout(
     """The solver's log goes to `logging` when asked for, and never to standard output."""
     solve_model(hard_knapsack(12, 4))
     assert not caplog.records
-    with caplog.at_level(logging.INFO, logger="optmodels.solve"):
+    with caplog.at_level(logging.INFO, logger="optmodels.solver"):
         solve_model(hard_knapsack(12, 4))
         solve_model(INFEASIBLE["lp"])
     assert any("Solving MIP" in record.message for record in caplog.records)
@@ -453,8 +453,8 @@ def test_threads_do_not_mix_statuses() -> None:
 INTERRUPTED = """
 import os, signal, sys, threading, time
 sys.path.insert(0, {root!r})
-from optmodels.solve import solve_model
-from tests.solve.models import hard_knapsack, market_split
+from optmodels.solver import solve_model
+from tests.solver.models import hard_knapsack, market_split
 model = hard_knapsack() if sys.argv[1] == "incumbent" else market_split(7)
 solve_model(hard_knapsack(5, 2))
 print("ready", flush=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import InfeasibleError, InputError, UsageError
-from optmodels.solve import compile_model, solve_model
+from optmodels.solver import compile_model, solve_model
 
 from .models import dispatch
 

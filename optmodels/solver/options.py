@@ -30,8 +30,8 @@ _HAVE_AN_ARGUMENT = {
     "mip_rel_gap": "the argument `mip_gap`",
     "threads": "the argument `threads`",
     "random_seed": "the argument `seed`",
-    "output_flag": "logging.getLogger('optmodels.solve').setLevel('INFO')",
-    "log_to_console": "logging.getLogger('optmodels.solve').setLevel('INFO')",
+    "output_flag": "logging.getLogger('optmodels.solver').setLevel('INFO')",
+    "log_to_console": "logging.getLogger('optmodels.solver').setLevel('INFO')",
     "solve_relaxation": "a model whose variables are continuous",
 }
 

@@ -11,8 +11,8 @@ import pyomo.environ as pyo
 import pytest
 
 from optmodels.errors import InputError, UsageError
-from optmodels.solve import export_model, solve_model
-from optmodels.solve.export import safe_names
+from optmodels.solver import export_model, solve_model
+from optmodels.solver.export import safe_names
 
 from .models import dispatch, linear_model
 

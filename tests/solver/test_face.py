@@ -10,7 +10,7 @@ import pytest
 
 from optmodels import solve
 from optmodels.errors import UsageError
-from optmodels.solve import check_not_worse
+from optmodels.solver import check_not_worse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,15 +34,15 @@ def loaded_after(code: str) -> set[str]:
 
 def test_import_is_lazy() -> None:
     """Importing the package, or even its face, loads no modelling library and no solver."""
-    assert loaded_after("import optmodels.solve") == set()
-    assert loaded_after("from optmodels.solve import *") == set()
+    assert loaded_after("import optmodels.solver") == set()
+    assert loaded_after("from optmodels.solver import *") == set()
 
 
 def test_each_model_loads_its_own_library_alone() -> None:
     """A CVXPY user never pays for Pyomo, and the other way round."""
     with_pyomo = "import pyomo.environ as p; m = p.ConcreteModel()"
     with_cvxpy = "import cvxpy as c; m = c.Problem(c.Minimize(c.Variable(nonneg=True)))"
-    run = "from optmodels.solve import solve_model; solve_model(m)"
+    run = "from optmodels.solver import solve_model; solve_model(m)"
     assert "cvxpy" not in loaded_after(f"{with_pyomo}; {run}")
     assert "pyomo" not in loaded_after(f"{with_cvxpy}; {run}")
 

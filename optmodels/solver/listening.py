@@ -1,6 +1,6 @@
 """What happens around a running HiGHS: its log, Ctrl-C, and the progress line.
 
-The log goes to ``logging.getLogger("optmodels.solve")``; HiGHS is silent unless that logger is
+The log goes to ``logging.getLogger("optmodels.solver")``; HiGHS is silent unless that logger is
 enabled for INFO. Ctrl-C sets a flag which HiGHS asks for in its interrupt callback.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from .progress import ProgressLine
 
-logger = logging.getLogger("optmodels.solve")
+logger = logging.getLogger("optmodels.solver")
 
 
 @contextmanager

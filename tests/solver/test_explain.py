@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import NoSolutionError, UsageError
-from optmodels.solve import Conflict, explain_model, solve_model
-from optmodels.solve.linear import LinearModel
+from optmodels.solver import Conflict, explain_model, solve_model
+from optmodels.solver.linear import LinearModel
 
 from .models import dispatch, linear_model, market_split, random_lp
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from optmodels.errors import SolverError
-from optmodels.solve import LinearModel, check_not_worse, solve_model
+from optmodels.solver import LinearModel, check_not_worse, solve_model
 
 from .models import linear_model
 

@@ -6,8 +6,8 @@ import highspy
 import pytest
 
 from optmodels.errors import UsageError
-from optmodels.solve import solve_model
-from optmodels.solve.options import Limits, check_options, known_options
+from optmodels.solver import solve_model
+from optmodels.solver.options import Limits, check_options, known_options
 
 from .models import dispatch
 

@@ -1,0 +1,1 @@
+"""The template compiler: from a declarative formulation and arrays to a linear model."""

@@ -1,0 +1,471 @@
+"""Evaluating a traced expression over a whole index set at once.
+
+A `Lanes` object says what the free index templates stand for: a grid of index combinations, with
+one array of positions per template, broadcastable to the shape of the grid. A constraint over
+S × T opens a grid of that shape; a sum over a set inside it opens a child grid with one more
+dimension, so that ``x[s, t]`` is one broadcast addition and nothing is repeated in memory. Only a
+sum over an indexed set, whose size differs from lane to lane, needs its lanes written out.
+
+What comes out is a `Linear`: a constant per lane, and terms (columns, values) that each belong to
+the lanes, or to lanes further inside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+from numpy.typing import NDArray
+from pyomo.core.expr import numeric_expr as expressions
+
+from . import tracing
+from .spaces import SCALAR, Axis, IndexArray, Space, UnknownLabelError
+from .tracing import NotTraceableError
+
+FloatArray = NDArray[np.float64]
+
+_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "abs": np.abs,
+    "ceil": np.ceil,
+    "cos": np.cos,
+    "exp": np.exp,
+    "floor": np.floor,
+    "log": np.log,
+    "log10": np.log10,
+    "sin": np.sin,
+    "sqrt": np.sqrt,
+    "tan": np.tan,
+    "tanh": np.tanh,
+}
+
+
+class Lanes:
+    """A grid of index combinations.
+
+    Parameters
+    ----------
+    shape
+        Shape of the grid.
+    positions
+        Per template, its axis and its positions, broadcastable to the shape.
+    parent
+        The lanes outside, whose templates are visible too.
+    rows
+        For lanes that were written out: the lane of the parent (flattened) that each belongs to,
+        sorted. None for a grid that continues its parent's by further dimensions.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        positions: dict[int, tuple[Axis, IndexArray]],
+        parent: Lanes | None = None,
+        rows: IndexArray | None = None,
+    ) -> None:
+        self.shape = shape
+        self.parent = parent
+        self.rows = rows
+        self._positions = positions
+        #: Templates that these lanes were opened for; others are found further out.
+        self.own_templates = frozenset(positions)
+
+    @property
+    def size(self) -> int:
+        """Number of lanes."""
+        return math.prod(self.shape)
+
+    def position(self, key: int) -> tuple[Axis, IndexArray]:
+        """Axis and positions of a template, as wide as these lanes."""
+        found = self._positions.get(key)
+        if found is None:
+            assert self.parent is not None
+            axis, outer = self.parent.position(key)
+            found = self._positions[key] = (axis, self.inward(outer))
+        return found
+
+    def inward(self, values: Any) -> Any:
+        """Array over the parent's lanes, seen from these."""
+        if np.ndim(values) == 0:
+            return values
+        assert self.parent is not None
+        if self.rows is None:
+            return values.reshape(values.shape + (1,) * (len(self.shape) - values.ndim))
+        return np.broadcast_to(values, self.parent.shape).reshape(-1)[self.rows]
+
+    def gathered(self, values: Any) -> Any:
+        """Sum of an array over these lanes for each lane of the parent."""
+        assert self.parent is not None
+        if np.ndim(values) == 0 and not values:
+            return 0.0
+        whole = np.broadcast_to(values, self.shape)
+        if self.rows is None:
+            inner = tuple(range(len(self.parent.shape), len(self.shape)))
+            return whole.sum(axis=inner)
+        sums = np.bincount(self.rows, weights=whole, minlength=self.parent.size)
+        return sums.reshape(self.parent.shape)
+
+
+@dataclass(frozen=True)
+class Term:
+    """Columns with their coefficients, over some lanes.
+
+    Attributes
+    ----------
+    columns, values
+        Column numbers and coefficients, broadcastable to the shape of the lanes.
+    lanes
+        The lanes the arrays are over: those of the expression, or further inside.
+    component
+        Name of the variable.
+    plain
+        Templates that are indices of the variable as they stand: where all templates of an inner
+        grid are among them, no column occurs twice in a lane.
+    """
+
+    columns: IndexArray
+    values: Any
+    lanes: Lanes
+    component: str
+    plain: frozenset[int]
+
+
+@dataclass
+class Linear:
+    """A constant per lane plus terms."""
+
+    constant: Any = 0.0
+    terms: list[Term] = field(default_factory=list)
+
+
+class Evaluator:
+    """Evaluates traces with the data at hand.
+
+    Parameters
+    ----------
+    space_of
+        Index set of a Pyomo set object.
+    ragged_of
+        Members of an indexed set: the space of its index, where each member list starts, the axes
+        and the positions of the members along them.
+    parameter
+        Value array of a parameter, flat over its space, and the space.
+    first_column
+        First column of a variable by name.
+    variable_space
+        Space of a variable by name.
+    expression_trace
+        Trace of a named Expression.
+    """
+
+    def __init__(
+        self,
+        *,
+        space_of: Callable[[Any], Space],
+        ragged_of: Callable[[Any], tuple[Space, IndexArray, list[Axis], list[IndexArray]]],
+        parameter: Callable[[Any], tuple[FloatArray, Space]],
+        first_column: Mapping[str, int],
+        variable_space: Mapping[str, Space],
+        expression_trace: Callable[[Any], tracing.Trace],
+    ) -> None:
+        self._space_of = space_of
+        self._ragged_of = ragged_of
+        self._parameter = parameter
+        self._first_column = first_column
+        self._variable_space = variable_space
+        self._expression_trace = expression_trace
+        self._places: dict[tuple[int, int], tuple[IndexArray, Any, Lanes]] = {}
+        self._inner: dict[tuple[int, ...], tuple[Lanes, Any, Lanes]] = {}
+        #: Without terms an evaluation yields constants only: right-hand sides and bounds.
+        self.with_terms = True
+
+    def lanes(self, space: Space, templates: tuple[Any, ...]) -> Lanes:
+        """Lanes over the members of a component's index set."""
+        grid = zip(templates, space.axes, space.grid(), strict=True)
+        positions = {tracing.template_key(t): (axis, place) for t, axis, place in grid}
+        return Lanes(space.grid_shape, positions)
+
+    # -- linear expressions ------------------------------------------------------------------
+
+    def linear(self, node: Any, lanes: Lanes) -> Linear:
+        """Value of an expression in every lane.
+
+        Raises
+        ------
+        NotTraceableError
+            The expression is not linear in the variables, or has no array form.
+        """
+        if not hasattr(node, "is_expression_type"):
+            return Linear(float(node))
+        if isinstance(node, tracing.IndexTemplate):
+            return Linear(np.asarray(self._number(node, lanes), dtype=float))
+        if isinstance(node, tracing.TemplateSumExpression):
+            return self._sum(node, lanes)
+        if isinstance(node, tracing.GetItemExpression):
+            return self._item(node, lanes)
+        if not node.is_expression_type():
+            return self._reference(node, lanes)
+        if isinstance(node, expressions.SumExpression):
+            total = Linear()
+            for argument in node.args:
+                part = self.linear(argument, lanes)
+                total.constant = total.constant + part.constant
+                total.terms += part.terms
+            return total
+        if isinstance(node, expressions.ProductExpression):
+            left, right = (self.linear(argument, lanes) for argument in node.args)
+            return self._product(left, right, lanes)
+        if isinstance(node, expressions.NegationExpression):
+            return scaled(self.linear(node.args[0], lanes), -1.0, lanes)
+        if isinstance(node, expressions.DivisionExpression):
+            above, below = (self.linear(argument, lanes) for argument in node.args)
+            return scaled(above, 1.0 / self._data(below), lanes)
+        if isinstance(node, expressions.PowExpression):
+            base, power = (self._data(self.linear(argument, lanes)) for argument in node.args)
+            return Linear(base**power)
+        if isinstance(node, expressions.AbsExpression):
+            return Linear(np.abs(self._data(self.linear(node.args[0], lanes))))
+        if isinstance(node, expressions.UnaryFunctionExpression):
+            name = node.getname()
+            if name in _FUNCTIONS:
+                return Linear(_FUNCTIONS[name](self._data(self.linear(node.args[0], lanes))))
+        if getattr(node, "ctype", None) is pyo.Expression:
+            return self._reference(node, lanes)
+        raise NotTraceableError(f"{type(node).__name__} has no array form")
+
+    def _product(self, left: Linear, right: Linear, lanes: Lanes) -> Linear:
+        if left.terms and right.terms:
+            raise NotTraceableError("a product of variables")
+        return (
+            scaled(right, left.constant, lanes)
+            if right.terms
+            else (scaled(left, right.constant, lanes))
+        )
+
+    def _data(self, value: Linear) -> Any:
+        if value.terms:
+            raise NotTraceableError("a variable inside a nonlinear function")
+        return value.constant
+
+    def _item(self, node: Any, lanes: Lanes) -> Linear:
+        component, indices = node.args[0], node.args[1:]
+        kind = getattr(component, "ctype", None)
+        if kind is pyo.Param:
+            values, space = self._parameter(component)
+            return Linear(values[self._flat(component, space, indices, lanes, node)])
+        if kind is pyo.Var:
+            return self._variable(component, indices, lanes, node)
+        if kind is pyo.Expression:
+            return self._named(component, indices, lanes)
+        raise NotTraceableError(f"an index of {component}")
+
+    def _variable(self, component: Any, indices: Any, lanes: Lanes, node: Any) -> Linear:
+        if not self.with_terms:
+            # The columns are not needed, only whether there are variables in a product.
+            empty = np.zeros((0,), dtype=np.int32)
+            return Linear(0.0, [Term(empty, 1.0, lanes, component.local_name, frozenset())])
+        name = component.local_name
+        place = self._flat(component, self._variable_space[name], indices, lanes, node)
+        plain = frozenset(
+            tracing.template_key(i) for i in indices if isinstance(i, tracing.IndexTemplate)
+        )
+        columns = place + np.int32(self._first_column[name])
+        return Linear(0.0, [Term(columns, 1.0, lanes, name, plain)])
+
+    def _reference(self, node: Any, lanes: Lanes) -> Linear:
+        """A component without template indices: a scalar, or a member by a label of its own."""
+        kind = getattr(node, "ctype", None)
+        if kind not in (pyo.Param, pyo.Var, pyo.Expression):
+            if node.is_fixed():
+                return Linear(float(pyo.value(node)))
+            raise NotTraceableError(f"{type(node).__name__} has no array form")
+        component = node.parent_component()
+        index = node.index()
+        indices = (
+            () if not component.is_indexed() else index if isinstance(index, tuple) else (index,)
+        )
+        if kind is pyo.Param:
+            values, space = self._parameter(component)
+            return Linear(values[self._flat(component, space, indices, lanes, node)])
+        if kind is pyo.Var:
+            return self._variable(component, indices, lanes, node)
+        return self._named(component, indices, lanes)
+
+    def _named(self, component: Any, indices: Any, lanes: Lanes) -> Linear:
+        """A named Expression: its own trace, with its templates standing for the indices."""
+        known = self._expression_trace(component)
+        space = self._space_of(component.index_set()) if component.is_indexed() else SCALAR
+        positions = {
+            tracing.template_key(template): (axis, self._place(index, axis, lanes, component))
+            for template, axis, index in zip(known.templates, space.axes, indices, strict=True)
+        }
+        key = (id(component), *(id(index) for index in indices), id(lanes))
+        found = self._inner.get(key)
+        if found is None:
+            found = self._inner[key] = (_Renamed(lanes, positions), indices, lanes)
+        return self.linear(known.expression, found[0])
+
+    def _sum(self, node: Any, lanes: Lanes) -> Linear:
+        key = (id(node), id(lanes))
+        found = self._inner.get(key)
+        if found is None:
+            inside = lanes
+            for over, templates in tracing.sum_groups(node):
+                inside = self._opened(over, templates, inside)
+            self._inner[key] = (inside, node, lanes)
+        else:
+            inside = found[0]
+        body = self.linear(tracing.summand(node), inside)
+        constant = body.constant
+        here = inside
+        while here is not lanes:
+            constant = here.gathered(constant)
+            assert here.parent is not None
+            here = here.parent
+        return Linear(constant, body.terms)
+
+    def _opened(self, over: Any, templates: tuple[Any, ...], lanes: Lanes) -> Lanes:
+        """Lanes of a sum over a set inside other lanes."""
+        keys = [tracing.template_key(template) for template in templates]
+        if isinstance(over, tracing.GetItemExpression):
+            return self._ragged(over, keys, lanes)
+        space = self._space_of(over)
+        deeper = len(lanes.shape)
+        positions = {
+            key: (axis, place.reshape((1,) * deeper + place.shape))
+            for key, axis, place in zip(keys, space.axes, space.grid(), strict=True)
+        }
+        return Lanes(lanes.shape + space.grid_shape, positions, lanes)
+
+    def _ragged(self, over: Any, keys: list[int], lanes: Lanes) -> Lanes:
+        declared = over.args[0]
+        space, starts, axes, members = self._ragged_of(declared)
+        place = self._flat(declared, space, over.args[1:], lanes, over)
+        outer = np.broadcast_to(place, lanes.shape).reshape(-1)
+        counts = (starts[1:] - starts[:-1])[outer]
+        rows = np.repeat(np.arange(lanes.size), counts)
+        ends = np.cumsum(counts)
+        chosen = np.arange(rows.size) + np.repeat(starts[:-1][outer] - ends + counts, counts)
+        positions = {
+            key: (axis, member[chosen])
+            for key, axis, member in zip(keys, axes, members, strict=True)
+        }
+        return Lanes((rows.size,), positions, lanes, rows)
+
+    # -- positions ---------------------------------------------------------------------------
+
+    def _flat(
+        self, component: Any, space: Space, indices: Any, lanes: Lanes, node: Any
+    ) -> IndexArray:
+        """Members of a component that its indices name, cached: they depend on sets only."""
+        key = (id(node), id(lanes))
+        found = self._places.get(key)
+        if found is None:
+            try:
+                places = [
+                    self._place(index, axis, lanes, component)
+                    for index, axis in zip(indices, space.axes, strict=True)
+                ]
+                flat = space.flat(places)
+            except UnknownLabelError as error:
+                raise _unknown(component, error) from None
+            found = self._places[key] = (flat, node, lanes)
+        return found[0]
+
+    def _place(self, index: Any, axis: Axis, lanes: Lanes, component: Any) -> IndexArray:
+        try:
+            if isinstance(index, tracing.IndexTemplate):
+                own, places = lanes.position(tracing.template_key(index))
+                if own is axis:
+                    return places
+                moved = axis.places_of(own)[places]
+                if (moved < 0).any():
+                    missing = np.broadcast_to(places, moved.shape)[moved < 0].reshape(-1)[0]
+                    raise UnknownLabelError(own.labels[missing])
+                return moved
+            if not hasattr(index, "is_expression_type"):
+                label = np.empty((), dtype=object)
+                label[()] = index
+                return axis.positions(np.asarray(index) if isinstance(index, int) else label)
+            return axis.positions(self._number(index, lanes))
+        except UnknownLabelError as error:
+            raise _unknown(component, error) from None
+
+    def _number(self, node: Any, lanes: Lanes) -> Any:
+        """Labels, and arithmetic on labels, as arrays."""
+        if isinstance(node, tracing.IndexTemplate):
+            axis, places = lanes.position(tracing.template_key(node))
+            return axis.labels[places]
+        if not hasattr(node, "is_expression_type"):
+            return node
+        if isinstance(node, expressions.SumExpression):
+            first, *others = (self._number(argument, lanes) for argument in node.args)
+            for other in others:
+                first = first + other
+            return first
+        if isinstance(node, expressions.NegationExpression):
+            return -self._number(node.args[0], lanes)
+        if isinstance(node, expressions.ProductExpression):
+            left, right = (self._number(argument, lanes) for argument in node.args)
+            return left * right
+        value = self.linear(node, lanes)
+        return self._data(value)
+
+
+class _Renamed(Lanes):
+    """The same lanes, with further names for positions: the inside of a named Expression."""
+
+    def __init__(self, lanes: Lanes, positions: dict[int, tuple[Axis, IndexArray]]) -> None:
+        super().__init__(lanes.shape, positions, lanes.parent, lanes.rows)
+        self.same = lanes
+        self.own_templates = frozenset()
+
+    def position(self, key: int) -> tuple[Axis, IndexArray]:
+        found = self._positions.get(key)
+        return self.same.position(key) if found is None else found
+
+
+def scaled(value: Linear, factor: Any, lanes: Lanes) -> Linear:
+    """A linear expression times data over the same lanes."""
+    terms = []
+    for term in value.terms:
+        inner = factor
+        if np.ndim(factor):
+            for level in reversed(path(term.lanes, lanes)):
+                inner = level.inward(inner)
+        terms.append(
+            Term(term.columns, term.values * inner, term.lanes, term.component, term.plain)
+        )
+    return Linear(value.constant * factor, terms)
+
+
+def path(inner: Lanes, outer: Lanes) -> list[Lanes]:
+    """Lanes from the inner ones out to, not including, the outer ones."""
+    found = []
+    while not _same(inner, outer):
+        found.append(inner)
+        assert inner.parent is not None
+        inner = inner.parent
+    return found
+
+
+def _root(lanes: Lanes) -> Lanes:
+    while isinstance(lanes, _Renamed):
+        lanes = lanes.same
+    return lanes
+
+
+def _same(one: Lanes, other: Lanes) -> bool:
+    return _root(one) is _root(other)
+
+
+def _unknown(component: Any, error: UnknownLabelError) -> UnknownLabelError:
+    """The same error with the component in it, once."""
+    if str(error).startswith("'"):
+        return error
+    told = UnknownLabelError(error.label)
+    told.args = (f"'{component.local_name}' has no index {error.label!r}",)
+    return told

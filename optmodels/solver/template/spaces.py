@@ -1,0 +1,253 @@
+"""Index sets as arrays: where a label stands, and where a tuple of labels stands.
+
+An `Axis` is an ordered set of labels with a fast way from labels to positions: arithmetic for
+consecutive integers, binary search for other numbers, a table for anything else. A `Space` is the
+index set of a component: the product of axes, or a sparse list of tuples over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..linear import scalar_index
+
+IndexArray = NDArray[np.integer[Any]]
+
+
+#: A sparse set is looked up in a table over the whole product up to this many places per member,
+_TABLE_SPARE = 16
+#: or up to this many places in all; beyond, by binary search.
+_TABLE_PLACES = 1_000_000
+
+
+class UnknownLabelError(LookupError):
+    """A label, or a tuple of labels, is not in the set where it is looked up."""
+
+    def __init__(self, label: object) -> None:
+        super().__init__(f"the label {label!r} is not in the set")
+        self.label = label
+
+
+class Axis:
+    """An ordered one-dimensional set of labels.
+
+    Parameters
+    ----------
+    labels
+        The labels, each once: integers, strings, timestamps, anything hashable.
+    """
+
+    def __init__(self, labels: Sequence[Any] | NDArray[Any]) -> None:
+        self.labels = _as_labels(labels)
+        self._maps: dict[int, tuple[Axis, IndexArray]] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def first(self) -> int | None:
+        """First label of a set of consecutive integers, else None."""
+        labels = self.labels
+        if labels.dtype.kind not in "iu" or not labels.size:
+            return None
+        consecutive = labels.size == 1 or bool((np.diff(labels) == 1).all())
+        return int(labels[0]) if consecutive else None
+
+    @cached_property
+    def _sorted(self) -> tuple[NDArray[Any], IndexArray]:
+        order = np.argsort(self.labels, kind="stable")
+        return self.labels[order], order
+
+    @cached_property
+    def _table(self) -> dict[Any, int]:
+        return {label: place for place, label in enumerate(self.labels.tolist())}
+
+    def find(self, labels: NDArray[Any]) -> IndexArray:
+        """Positions of labels; -1 where there is none. Any shape."""
+        labels = np.asarray(labels)
+        size = len(self)
+        if not size:
+            return np.full(labels.shape, -1)
+        if self.labels.dtype.kind in "iu" and labels.dtype.kind in "iuf":
+            if labels.dtype.kind == "f":
+                whole = labels.astype(np.int64)
+                return np.where(whole == labels, self.find(whole), -1)
+            if self.first is not None:
+                places: IndexArray = labels - self.first
+                outside = (places < 0) | (places >= size)
+                return np.where(outside, -1, places) if outside.any() else places
+            ordered, order = self._sorted
+            near = np.minimum(np.searchsorted(ordered, labels), size - 1)
+            return np.where(ordered[near] == labels, order[near], -1)
+        flat = [self._table.get(label, -1) for label in labels.reshape(-1).tolist()]
+        return np.array(flat, dtype=np.int64).reshape(labels.shape)
+
+    def positions(self, labels: NDArray[Any]) -> IndexArray:
+        """Positions of labels.
+
+        Raises
+        ------
+        UnknownLabelError
+            A label is not in the set.
+        """
+        places = self.find(labels)
+        if (places < 0).any():
+            raise UnknownLabelError(np.asarray(labels)[places < 0].reshape(-1)[0])
+        return places
+
+    def places_of(self, other: Axis) -> IndexArray:
+        """Position here of every label of another axis, -1 where it is missing; cached."""
+        if other is self:
+            return np.arange(len(self))
+        known = self._maps.get(id(other))
+        if known is None or known[0] is not other:
+            known = self._maps[id(other)] = (other, self.find(other.labels))
+        return known[1]
+
+
+class Space:
+    """Index set of a component.
+
+    Parameters
+    ----------
+    axes
+        Axis of each dimension; none for a scalar.
+    members
+        For a sparse set, the positions of its members along each axis; None for the whole
+        product.
+    """
+
+    def __init__(self, axes: Sequence[Axis], members: Sequence[IndexArray] | None = None) -> None:
+        self.axes = tuple(axes)
+        self.members = None if members is None else tuple(members)
+        self.shape = tuple(len(axis) for axis in self.axes)
+        self.size = int(np.prod(self.shape, dtype=np.int64)) if members is None else len(members[0])
+
+    @property
+    def grid_shape(self) -> tuple[int, ...]:
+        """Shape of an array over the members: one dimension per axis, or one for a sparse set."""
+        return self.shape if self.members is None else (self.size,)
+
+    def grid(self) -> list[IndexArray]:
+        """Positions along each axis, broadcastable to `grid_shape`."""
+        if self.members is not None:
+            return list(self.members)
+        sizes = [np.arange(n, dtype=np.int32) for n in self.shape]
+        return list(np.ix_(*sizes)) if sizes else []
+
+    @cached_property
+    def _table(self) -> NDArray[np.int32] | None:
+        """Member at each place of the product, -1 for none; None where it would be too large."""
+        assert self.members is not None
+        places = float(np.prod(np.array(self.shape, dtype=float)))
+        if places > max(_TABLE_SPARE * self.size, _TABLE_PLACES):
+            return None
+        table = np.full(int(places), -1, dtype=np.int32)
+        table[self._key(self.members)] = np.arange(self.size, dtype=np.int32)
+        return table
+
+    @cached_property
+    def _keys(self) -> tuple[IndexArray, IndexArray | None]:
+        """Sorted keys of a sparse set, and the order that sorts them (None if they are)."""
+        assert self.members is not None
+        keys = self._key(self.members)
+        if keys.size < 2 or bool((keys[1:] > keys[:-1]).all()):
+            return keys, None
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+
+    def _key(self, places: Sequence[IndexArray]) -> IndexArray:
+        """Number of a tuple of positions in the product of the axes."""
+        key: IndexArray = np.zeros((), dtype=np.int64 if self._large else np.int32)
+        for place, size in zip(places, self.shape, strict=True):
+            key = key * size + place
+        return key
+
+    @cached_property
+    def _large(self) -> bool:
+        return float(np.prod(np.array(self.shape, dtype=float))) >= 2**31
+
+    def flat(self, places: Sequence[IndexArray]) -> IndexArray:
+        """Position among the members of tuples given by positions along the axes.
+
+        Raises
+        ------
+        UnknownLabelError
+            A tuple is not in the sparse set.
+        """
+        key = self._key(places)
+        if self.members is None:
+            return key
+        if self._table is not None:
+            found: IndexArray = self._table[key]
+            missing = found < 0
+        else:
+            ordered, order = self._keys
+            near = np.minimum(np.searchsorted(ordered, key), self.size - 1)
+            missing = ordered[near] != key
+            found = near if order is None else order[near]
+        if missing.any():
+            first = np.unravel_index(int(np.argmax(missing)), missing.shape)
+            raise UnknownLabelError(
+                tuple(
+                    axis.labels[np.broadcast_to(place, missing.shape)[first]]
+                    for axis, place in zip(self.axes, places, strict=True)
+                )
+            )
+        return found
+
+    def index(self, names: list[str] | None = None) -> pd.Index:
+        """Labels of the members as a pandas index."""
+        if not self.axes:
+            return scalar_index()
+        if self.members is None:
+            labels = [axis.labels for axis in self.axes]
+        else:
+            columns = zip(self.axes, self.members, strict=True)
+            labels = [axis.labels[place] for axis, place in columns]
+        if len(labels) == 1:
+            flat: pd.Index = pd.Index(labels[0], name=names[0] if names else None)
+            return flat
+        make: Any = (
+            pd.MultiIndex.from_product if self.members is None else (pd.MultiIndex.from_arrays)
+        )
+        several: pd.Index = make(labels, names=names)
+        return several
+
+
+SCALAR = Space(())
+
+
+def axis_over(labels: NDArray[Any]) -> Axis:
+    """Axis that holds every one of these labels, which may repeat.
+
+    Integers that lie close together get all integers between them: no search is needed then.
+    """
+    labels = np.asarray(labels)
+    if labels.dtype.kind in "iu" and labels.size:
+        low, high = int(labels.min()), int(labels.max())
+        if high - low < max(_TABLE_SPARE * labels.size, _TABLE_PLACES):
+            return Axis(np.arange(low, high + 1))
+    if labels.dtype.kind in "iu":
+        return Axis(np.unique(labels))
+    return Axis(list(dict.fromkeys(labels.tolist())))
+
+
+def _as_labels(labels: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+    array = labels if isinstance(labels, np.ndarray) else None
+    if array is None and all(type(label) is int for label in labels):
+        array = np.array(labels, dtype=np.int64)
+    if array is not None and array.dtype.kind in "iu":
+        return array
+    # Strings, timestamps and mixtures are kept as the objects they are: numpy would turn
+    # ["a", 1] into two strings.
+    values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    kept = np.empty(len(values), dtype=object)
+    kept[:] = values
+    return kept
