@@ -121,6 +121,8 @@ def compare(
     AuditError
         A policy made a plan that breaks a limit.
     """
+    if seed < 0:
+        raise UsageError(f"The seed is {seed}; allowed: a whole number from 0.")
     problem = registry.problem(instance.problem)
     chosen = [problem.policy(name, seed) for name in (policies or problem.default_policies)]
     best = optimum or problem.solve(instance)

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from cvxpy import settings as names
+from cvxpy.constraints.cones import Cone
 from cvxpy.reductions.cvx_attr2constr import CvxAttr2Constr
 
 from ..errors import UsageError
@@ -70,7 +71,8 @@ def compile_cvxpy(problem: cp.Problem) -> LinearModel | ConicProblem:
         raise UsageError(f"CVXPY parameters without a value: {', '.join(empty)}.")
     if not problem.variables():
         return _without_variables(problem, begin)
-    if problem.is_qp():
+    has_cones = any(isinstance(constraint, Cone) for constraint in problem.constraints)
+    if problem.is_qp() and not has_cones:
         return _linear(problem, begin)
     if problem.is_mixed_integer():
         raise UsageError(

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyomo.environ as pyo
-from pyomo.common.errors import InfeasibleConstraintException
 from pyomo.common.gc_manager import PauseGC
 from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
@@ -93,12 +92,11 @@ def compile_pyomo(model: Any, data: object = None) -> LinearModel:
         _refuse_foreign(model)
         try:
             info = LinearStandardFormCompiler().write(model, mixed_form=True, set_sense=None)
-            return _assemble(model, info, (), begin)
+            return _assemble(model, info, begin)
         except OptmodelsError:
             raise
         except Exception as error:  # one slow look finds the cause of every kind of failure
-            trivial = _diagnose(model, error)
-            return _compile_with_trivial(model, trivial, begin)
+            return _compile_without_constants(model, _diagnose(model, error), begin)
 
 
 def _instance(model: Any, data: object) -> Any:
@@ -141,7 +139,7 @@ def _refuse_foreign(model: Any) -> None:
 def _diagnose(model: Any, error: Exception) -> list[Any]:
     """Find out, expression by expression, why the compiler failed; all causes together.
 
-    Returns the constraints without variables when these are the only trouble.
+    Returns the constraints and the objective without variables, the only trouble left.
     """
     flaws: list[Flaw] = []
     crooked: list[str] = []
@@ -175,12 +173,12 @@ def _diagnose(model: Any, error: Exception) -> list[Any]:
                 )
         if not _finite(repn.constant):
             flaws.append(Flaw("is not a usable constant", field=data.name, value=repn.constant))
+        if not repn.linear_vars:
+            constant.append(data)
         if is_row:
             limits = (data.lower, data.upper)
             if any(side is not None and math.isnan(pyo.value(side)) for side in limits):
                 flaws.append(Flaw("has a limit that is not a number", field=data.name))
-            if not repn.linear_vars:
-                constant.append(data)
     if crooked:
         raise UsageError(
             f"Nonlinear or quadratic terms in {', '.join(crooked[:10])}"
@@ -190,19 +188,27 @@ def _diagnose(model: Any, error: Exception) -> list[Any]:
         ) from error
     if flaws:
         raise InputError(flaws, "Pyomo model") from error
-    if not constant or not _is_trivial(error):
-        raise UsageError(f"Pyomo cannot compile the model: {_first_line(error)}") from error
+    if not constant:
+        raise UsageError(f"Pyomo cannot compile the model: {_first_line(error)}.") from error
     return constant
 
 
-def _is_trivial(error: Exception) -> bool:
-    return isinstance(error, InfeasibleConstraintException) or "trivially" in str(error)
+def _compile_without_constants(model: Any, constant: Sequence[Any], begin: float) -> LinearModel:
+    """Compile a copy of the model without its constant parts; what they say is put back.
 
-
-def _compile_with_trivial(model: Any, trivial: Sequence[Any], begin: float) -> LinearModel:
-    """Compile a copy of the model without its constant constraints; the false ones come back."""
-    false = []
-    for data in trivial:
+    Pyomo refuses a constraint without variables that is false; some versions also fail on a
+    constant objective.
+    """
+    copy = model.clone()
+    false: list[tuple[Any, float, float]] = []
+    goal: tuple[float, bool] | None = None
+    dropped = []
+    for data in constant:
+        twin = copy.find_component(data.name)
+        dropped.append(twin)
+        if data.ctype is pyo.Objective:
+            goal = (float(pyo.value(data.expr)), data.sense == pyo.maximize)
+            continue
         level = pyo.value(data.body)
         lower, upper = (
             side if side is None else pyo.value(side) for side in (data.lower, data.upper)
@@ -211,25 +217,32 @@ def _compile_with_trivial(model: Any, trivial: Sequence[Any], begin: float) -> L
         high = math.inf if upper is None else upper - level
         slack = _TRIVIAL_TOLERANCE * max(1.0, abs(level))
         if low > slack or high < -slack:
-            false.append((data, low, high))
-    copy = model.clone()
-    for data in trivial:
-        copy.find_component(data.name).deactivate()
-    info = LinearStandardFormCompiler().write(copy, mixed_form=True, set_sense=None)
-    back = [(copy.find_component(data.name), low, high) for data, low, high in false]
-    for data, _, _ in back:
-        data.activate()
-    return _assemble(copy, info, back, begin, source=model)
+            false.append((twin, low, high))
+    for twin in dropped:
+        twin.deactivate()
+    try:
+        info = LinearStandardFormCompiler().write(copy, mixed_form=True, set_sense=None)
+    except Exception as error:
+        raise UsageError(f"Pyomo cannot compile the model: {_first_line(error)}.") from error
+    for twin in dropped:
+        twin.activate()
+    return _assemble(copy, info, begin, false=false, goal=goal, source=model)
 
 
 def _assemble(
     model: Any,
     info: Any,
-    false: Sequence[tuple[Any, float, float]],
     begin: float,
+    *,
+    false: Sequence[tuple[Any, float, float]] = (),
+    goal: tuple[float, bool] | None = None,
     source: object = None,
 ) -> LinearModel:
-    columns = list(info.columns)
+    offset, maximize = goal or (0.0, False)
+    if info.objectives:
+        offset += float(np.asarray(info.c_offset).reshape(-1)[0])
+        maximize = info.objectives[0].sense == pyo.maximize
+    columns, matrix, costs, rhs, shift = _free_part(info)
     known = {id(variable) for variable in columns}
     fixed: dict[int, float] = {}
     for component in model.component_objects(pyo.Var, active=True, descend_into=True):
@@ -240,13 +253,9 @@ def _assemble(
                 known.add(id(variable))  # a Reference shows the same variable again
                 columns.append(variable)
     lower, upper, integer = _column_data(columns)
-    matrix, row_lower, row_upper, rows = _row_data(info)
-    cost, offset, maximize = np.zeros(len(columns)), 0.0, False
-    if info.objectives:
-        dense = info.c.tocsc()[[0], :].toarray()[0]
-        cost[: len(dense)] = dense
-        offset = float(np.asarray(info.c_offset).reshape(-1)[0])
-        maximize = info.objectives[0].sense == pyo.maximize
+    matrix, row_lower, row_upper, rows = _row_data(info.rows, matrix, rhs)
+    cost = np.zeros(len(columns))
+    cost[: len(costs)] = costs
     ends = np.full(len(columns) - matrix.shape[1], matrix.indptr[-1], dtype=np.int32)
     rows += [data for data, _, _ in false]
     return LinearModel(
@@ -259,7 +268,7 @@ def _assemble(
         column_lower=lower,
         column_upper=upper,
         integer=integer,
-        offset=offset,
+        offset=offset + shift,
         maximize=maximize,
         labels=_labels(model, columns, rows, fixed),
         source=model if source is None else source,
@@ -298,12 +307,38 @@ def _column_data(columns: Sequence[Any]) -> tuple[FloatArray, FloatArray, np.nda
     return lower, upper, integer
 
 
-def _row_data(info: Any) -> tuple[Any, FloatArray, FloatArray, list[Any]]:
-    """Matrix and limits, the two rows of a ranged constraint made one again."""
-    rows = [entry.constraint for entry in info.rows]
-    kinds = np.fromiter((entry.bound_type for entry in info.rows), np.int8, len(rows))
+def _free_part(info: Any) -> tuple[list[Any], Any, FloatArray, FloatArray, float]:
+    """Columns, matrix, costs, right-hand sides and objective shift without fixed variables.
+
+    Some versions of Pyomo leave a fixed variable in as an ordinary column, which would set it free.
+    """
+    columns, matrix = list(info.columns), info.A
     rhs = np.asarray(info.rhs, dtype=np.float64).reshape(-1)
-    matrix = info.A
+    costs = info.c.toarray()[0] if info.objectives else np.zeros(len(columns))
+    fixed = np.fromiter((variable.fixed for variable in columns), np.bool_, len(columns))
+    if not fixed.any():
+        return columns, matrix, costs, rhs, 0.0
+    held = [variable for variable in columns if variable.fixed]
+    flaws = [
+        Flaw("is fixed but has no value", field=variable.name)
+        for variable in held
+        if variable.value is None
+    ]
+    if flaws:
+        raise InputError(flaws, "Pyomo model")
+    values = np.array([float(variable.value) for variable in held])
+    rhs = rhs - matrix[:, fixed] @ values
+    shift = float(costs[fixed] @ values)
+    columns = [variable for variable in columns if not variable.fixed]
+    return columns, matrix[:, ~fixed].tocsc(), costs[~fixed], rhs, shift
+
+
+def _row_data(
+    entries: Sequence[Any], matrix: Any, rhs: FloatArray
+) -> tuple[Any, FloatArray, FloatArray, list[Any]]:
+    """Matrix and limits, the two rows of a ranged constraint made one again."""
+    rows = [entry.constraint for entry in entries]
+    kinds = np.fromiter((entry.bound_type for entry in entries), np.int8, len(rows))
     lower = np.where(kinds == 1, -np.inf, rhs)
     upper = np.where(kinds == -1, np.inf, rhs)
     # The compiler writes a ranged constraint as its upper row and then its lower row.

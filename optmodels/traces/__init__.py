@@ -5,12 +5,12 @@ were known at each time, ``read_profile`` a scaling profile. What may be repaire
 said in advance by a `Cleaning` policy; everything else is refused with its row.
 """
 
+from optmodels.text import RawTable, read_delimited
 from optmodels.traces.cleaning import Cleaning
 from optmodels.traces.parse import parse_numbers, parse_times
 from optmodels.traces.profile import read_profile
 from optmodels.traces.readers import FORMATS, read_carbon
 from optmodels.traces.series import UNITS
-from optmodels.text import RawTable, read_delimited
 from optmodels.traces.trace import Trace
 from optmodels.traces.vintages import Vintages, read_vintages
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from optmodels.errors import Flaw, InputError
-from optmodels.traces.parse import check_numbers
 from optmodels.text import read_delimited
+from optmodels.traces.parse import check_numbers
 
 _COLUMNS = ("nodes", "throughput", "power")
 

@@ -30,10 +30,10 @@ from pathlib import Path
 import numpy as np
 
 from optmodels.errors import Flaw, InputError, UsageError, shorten
+from optmodels.text import RawTable, plain_name, read_delimited
 from optmodels.traces.cleaning import Cleaning
 from optmodels.traces.parse import time_zone
 from optmodels.traces.series import UNITS, Request, make_trace
-from optmodels.text import RawTable, plain_name, read_delimited
 from optmodels.traces.trace import QUANTITIES, Quantity, Trace
 from optmodels.traces.vintages import vintages_of
 

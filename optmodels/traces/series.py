@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optmodels.errors import Flaw, InputError
+from optmodels.text import RawTable
 from optmodels.traces.cleaning import Cleaning, clean
 from optmodels.traces.parse import check_numbers, parse_times, time_formats
-from optmodels.text import RawTable
 from optmodels.traces.trace import CARBON, Quantity, Trace, step_text
 
 UNITS = {"g/kWh": 1.0, "kg/MWh": 1.0, "kg/kWh": 1000.0, "t/MWh": 1000.0, "lb/MWh": 0.45359237}

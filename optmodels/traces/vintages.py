@@ -22,10 +22,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optmodels.errors import Flaw, InputError, UsageError
+from optmodels.text import read_delimited
 from optmodels.traces.cleaning import Cleaning
 from optmodels.traces.parse import MAX_FLAWS, check_numbers, parse_times
 from optmodels.traces.series import Request, flat_runs, unit_factor
-from optmodels.text import read_delimited
 from optmodels.traces.trace import CARBON, Quantity, Trace, instant, nanoseconds, utc_index
 
 LEADS = 96

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from optmodels.errors import UsageError
 from optmodels.policy import FloatArray, Observation, Policy
 from optmodels.scaling.job.replay import SERIES, JobHeader
 from optmodels.scaling.job.steps import least_purchase
+
+_ROUNDING = 1e-9
 
 
 class JobPolicy(Policy):
@@ -28,6 +31,12 @@ class JobPolicy(Policy):
         self.header = header
         self.full_work = header.profile.work_at(header.cap)
         self.longest = header.work_max if header.work is None else header.work
+        most = header.slots * self.full_work
+        if self.longest > most * (1 + _ROUNDING):
+            raise UsageError(
+                f"The policy '{self.name}' runs on the hull of the profile only, which does at "
+                f"most {most:g} units before the deadline; the job may need {self.longest:g}."
+            )
         self.start()
 
     def start(self) -> None:

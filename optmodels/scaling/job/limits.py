@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from optmodels.scaling.job.instance import JobInstance
+from optmodels.scaling.job.profile import upper_hull
 
 _ROUNDING = 1e-12
 
@@ -18,14 +20,16 @@ def explain(instance: JobInstance) -> list[str]:
     work, the deadline, and what a slot can hold.
     """
     work = float(instance.parameters.work)
-    profile, cap = instance.profile, instance.cap
-    # Mixing levels cannot do more than the hull allows at the cap.
-    most = max(profile.work_at(cap), float(profile.throughput[profile.servers <= cap].max()))
+    cap = instance.cap
+    servers, throughput, _ = instance.measured
+    # A mix of levels does at most what the concave hull over servers allows at the cap.
+    hull = upper_hull(np.append(0.0, servers), np.append(0.0, throughput), np.append(0.0, servers))
+    most = float(np.interp(cap, np.append(0.0, servers)[hull], np.append(0.0, throughput)[hull]))
     if work <= instance.slots * most * (1 + _ROUNDING):
         return []
     needed = math.ceil(work / most - _ROUNDING)
     step = pd.Timedelta(minutes=instance.parameters.slot_minutes)
-    capped = cap < float(profile.servers[-1])
+    capped = cap < float(servers.max())
     limit = f"under the rate cap of {cap:g} servers" if capped else "at full rate"
     reasons = [
         f"work: {work:g} units have to be done",
@@ -35,7 +39,7 @@ def explain(instance: JobInstance) -> list[str]:
         f"rate: a slot does at most {most:g} units {limit}",
     ]
     if capped:
-        full = float(profile.throughput[-1])
+        full = float(throughput.max())
         if work <= instance.slots * full:
             reasons.append(f"without the rate cap the deadline could be met ({full:g} a slot)")
     return reasons

@@ -63,7 +63,7 @@ def solve(
     if reasons:
         raise InfeasibleError(f"{instance.name} has no plan.", reasons)
     started = time.perf_counter()
-    proportional = instance.profile.proportional
+    proportional = instance.levels.proportional
     chosen = method if method != "auto" else ("taut-string" if proportional else "levels")
     if chosen in ("taut-string", "secant") and not proportional:
         raise UsageError(
@@ -71,7 +71,7 @@ def solve(
             f"of {instance.name} has levels that are not. Fix: use 'levels' or 'lp'."
         )
     if chosen == "lp":
-        shares, bound, words = _by_lp(instance, time_limit_s, mip_gap, seed, options)
+        shares, bound, words, status = _by_lp(instance, time_limit_s, mip_gap, seed, options)
     else:
         if options:
             raise UsageError(
@@ -79,8 +79,9 @@ def solve(
                 "Fix: leave them out, or use the method 'lp'."
             )
         shares, bound, words = _METHODS[chosen](instance)
+        status = "optimal"
     seconds = time.perf_counter() - started
-    tables = tables_of(instance, shares)
+    tables = tables_of(instance, shares, instance.levels)
     found = audit(instance, tables)
     objective = found.cost.total
     if bound > objective * (1 + _ROUNDING) + _ROUNDING:
@@ -88,14 +89,15 @@ def solve(
             f"The method '{chosen}' claims a bound of {bound:.12g} g above its own plan of "
             f"{objective:.12g} g for {instance.name}."
         )
-    _compare_with_heuristic(instance, objective, chosen)
+    if status == "optimal":
+        _compare_with_heuristic(instance, objective, chosen)
     given = {"method": method, "time_limit_s": time_limit_s, "mip_gap": mip_gap, **(options or {})}
     return Plan(
         problem=instance.problem,
         instance=instance.name,
         fingerprint=instance.fingerprint,
         maker="optimum",
-        status="optimal",
+        status=status,
         bound=min(bound, objective),
         tables=tables,
         audit=found,
@@ -121,7 +123,7 @@ def _by_secant(instance: JobInstance) -> tuple[FloatArray, float, str]:
 
 
 def _by_levels(instance: JobInstance) -> tuple[FloatArray, float, str]:
-    profile = instance.profile
+    profile = instance.levels
     answer = level_oracle(
         instance.carbon * instance.slot_hours,
         profile.servers,
@@ -141,18 +143,18 @@ def _by_lp(
     mip_gap: float,
     seed: int,
     options: Mapping[str, object] | None,
-) -> tuple[FloatArray, float, str]:
+) -> tuple[FloatArray, float, str, str]:
     from optmodels.solver import solve_model
 
     solution: Any = solve_model(
         instance.model(), time_limit_s=time_limit_s, mip_gap=mip_gap, seed=seed, options=options
     ).require()
     share = solution.values["share"]
-    shares = np.zeros((instance.slots, instance.profile.servers.size))
+    shares = np.zeros((instance.slots, instance.levels.servers.size))
     slot = share.index.get_level_values(0).to_numpy(dtype=int) - 1
     level = share.index.get_level_values(1).to_numpy(dtype=int)
     shares[slot, level] = np.maximum(share.to_numpy(), 0.0)
-    return shares, float(solution.bound), "linear programme (HiGHS)"
+    return shares, float(solution.bound), "linear programme (HiGHS)", str(solution.status)
 
 
 _METHODS = {"taut-string": _by_taut_string, "secant": _by_secant, "levels": _by_levels}
@@ -168,12 +170,16 @@ def _in_units(instance: JobInstance) -> tuple[FloatArray, float, float, float]:
 def _compare_with_heuristic(instance: JobInstance, objective: float, method: str) -> None:
     """Refuse an optimum that the greedy without switching costs undercuts."""
     profile = instance.profile.up_to(instance.cap)
+    work = float(instance.parameters.work)
+    # The greedy keeps to the hull of the profile; a job that needs more than that has no such plan.
+    if work > instance.slots * float(profile.throughput[-1]):
+        return
     shares = greedy_increments(
         instance.carbon * instance.slot_hours,
         profile.servers,
         profile.throughput,
         profile.power_kw,
-        float(instance.parameters.work),
+        work,
     )
     energy = shares @ profile.power_kw * instance.slot_hours
     changes = np.abs(np.diff(shares @ profile.servers, prepend=0.0, append=0.0)).sum()
