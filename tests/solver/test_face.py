@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from optmodels import solve
+from optmodels import solver
 from optmodels.errors import UsageError
 from optmodels.solver import check_not_worse
 
@@ -49,11 +49,11 @@ def test_each_model_loads_its_own_library_alone() -> None:
 
 def test_every_public_name_is_there() -> None:
     """`__all__` is what the lazy door opens; anything else is an AttributeError."""
-    for name in solve.__all__:
-        assert getattr(solve, name).__doc__
-        assert name in dir(solve)
+    for name in solver.__all__:
+        assert getattr(solver, name).__doc__
+        assert name in dir(solver)
     with pytest.raises(AttributeError, match="nonsense"):
-        _ = solve.nonsense
+        _ = solver.nonsense
 
 
 def test_check_not_worse_takes_a_tolerance() -> None:
