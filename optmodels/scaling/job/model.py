@@ -43,6 +43,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyomo.environ as pyo
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ if TYPE_CHECKING:
 def formulation() -> pyo.AbstractModel:
     """The formulation without any data in it."""
     m = pyo.AbstractModel(name="scaling.job")
-    m.last = pyo.Param(within=pyo.PositiveIntegers, doc="number of the last slot, T")
-    m.slots = pyo.RangeSet(1, m.last, doc="slots until the deadline")
-    m.later_slots = pyo.RangeSet(2, m.last, doc="slots that have a slot before them")
-    m.levels = pyo.Set(ordered=True, doc="levels of the scaling profile")
+    m.slots = pyo.Set(doc="slots until the deadline, 1 to T")
+    m.first_slots = pyo.Set(within=m.slots, doc="the slot before which nothing runs")
+    m.later_slots = pyo.Set(within=m.slots, doc="slots that have a slot before them")
+    m.last_slots = pyo.Set(within=m.slots, doc="the slot after which nothing runs")
+    m.levels = pyo.Set(doc="levels of the scaling profile")
 
     m.carbon_g_per_kw = pyo.Param(m.slots, mutable=True)
     m.servers = pyo.Param(m.levels)
@@ -86,9 +88,9 @@ def formulation() -> pyo.AbstractModel:
     def rate_limit(m: Any, t: int) -> Any:
         return m.running[t] <= m.rate_cap
 
-    @m.Constraint(doc="the job starts from zero servers")
-    def first_ramp(m: Any) -> Any:
-        return m.running[1] == m.up[1] - m.down[1]
+    @m.Constraint(m.first_slots, doc="the job starts from zero servers")
+    def first_ramp(m: Any, t: int) -> Any:
+        return m.running[t] == m.up[t] - m.down[t]
 
     @m.Constraint(m.later_slots, doc="a change of servers is switched on or off")
     def ramp(m: Any, t: int) -> Any:
@@ -100,8 +102,9 @@ def formulation() -> pyo.AbstractModel:
         execution = sum(
             m.carbon_g_per_kw[t] * m.power_kw[k] * m.share[t, k] for t in m.slots for k in m.levels
         )
-        changes = sum(m.up[t] + m.down[t] for t in m.slots) + m.running[m.last]
-        return execution + m.switching_g * changes
+        changes = sum(m.up[t] + m.down[t] for t in m.slots)
+        ending = sum(m.running[t] for t in m.last_slots)
+        return execution + m.switching_g * (changes + ending)
 
     return m
 
@@ -109,10 +112,13 @@ def formulation() -> pyo.AbstractModel:
 def model_data(instance: JobInstance) -> dict[str, Any]:
     """Data of the formulation by component name; levels are numbered from 1, off is left out."""
     profile = instance.levels
-    levels = list(range(1, len(profile.servers)))
+    slots = np.arange(1, instance.slots + 1)
     return {
-        "last": instance.slots,
-        "levels": levels,
+        "slots": slots,
+        "first_slots": slots[:1],
+        "later_slots": slots[1:],
+        "last_slots": slots[-1:],
+        "levels": np.arange(1, len(profile.servers)),
         "carbon_g_per_kw": instance.carbon * instance.slot_hours,
         "servers": profile.servers[1:],
         "throughput": profile.throughput[1:],
@@ -126,14 +132,15 @@ def model_data(instance: JobInstance) -> dict[str, Any]:
 def concrete_model(instance: JobInstance) -> pyo.ConcreteModel:
     """The formulation with the data of an instance."""
     data = model_data(instance)
-    levels = data["levels"]
-    by_level = {
-        n: dict(zip(levels, data[n].tolist(), strict=True))
-        for n in ("servers", "throughput", "power_kw")
-    }
-    carbon = dict(enumerate(data["carbon_g_per_kw"].tolist(), start=1))
-    scalars = {n: {None: data[n]} for n in ("last", "work", "switching_g", "rate_cap")}
-    return formulation().create_instance(
-        {None: {"levels": {None: levels}, "carbon_g_per_kw": carbon, **by_level, **scalars}},
-        name=instance.name,
-    )
+    m = formulation()
+    values: dict[str, Any] = {}
+    for name, given in data.items():
+        component = m.component(name)
+        if component.ctype is pyo.Set:
+            values[name] = {None: given.tolist()}
+        elif component.is_indexed():
+            labels = data[component.index_set().local_name].tolist()
+            values[name] = dict(zip(labels, given.tolist(), strict=True))
+        else:
+            values[name] = {None: given}
+    return m.create_instance({None: values}, name=instance.name)

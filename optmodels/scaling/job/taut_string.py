@@ -93,21 +93,23 @@ def _find_knots(c: FloatArray, beta: float) -> tuple[IntArray, FloatArray]:
         [*upper.tolist(), True],
         strict=True,
     )
-    inner = _funnel(walls, beta)
-    knots = np.array([0, *(t for t, _ in inner), len(c)], dtype=np.int64)
-    offsets = np.array([-beta, *(beta if up else -beta for _, up in inner), beta])
+    inner = np.array(_funnel(walls, beta), dtype=np.int64)
+    knots = np.concatenate([[0], np.abs(inner), [len(c)]])
+    offsets = np.concatenate([[-beta], np.copysign(beta, inner), [beta]])
     return knots, offsets
 
 
-def _funnel(walls: Iterable[tuple[int, float, bool]], beta: float) -> list[tuple[int, bool]]:
-    """Inner knots (slot, at the upper wall?) of the shortest path past the wall vertices.
+def _funnel(walls: Iterable[tuple[int, float, bool]], beta: float) -> list[int]:
+    """Slots of the inner knots of the shortest path past the wall vertices.
+
+    A knot at the lower wall has a minus sign; a slot is never zero, and plain integers are cheap.
 
     The funnel is the set of shortest paths from the last knot to both walls: two convex chains of
     `(slot, height, slope from the vertex before)`, the lower one upside down, both starting at
     the last knot with slope −∞. A vertex seen across the other chain makes the path bend there.
     The last vertex must be the end of the path, given as an upper one.
     """
-    knots: list[tuple[int, bool]] = []
+    knots: list[int] = []
     upper: deque[_Vertex] = deque([(0, -beta, -inf)])
     lower: deque[_Vertex] = deque([(0, beta, -inf)])
     for slot, height, is_upper in walls:
@@ -123,13 +125,13 @@ def _funnel(walls: Iterable[tuple[int, float, bool]], beta: float) -> list[tuple
             while len(other) > 1 and slope < -other[1][2]:
                 other.popleft()
                 start, base, _ = other[0]
-                knots.append((start, not is_upper))
+                knots.append(-start if is_upper else start)
                 slope = (height + base) / (slot - start)
             other[0] = (start, base, -inf)
             own.clear()
             own.append((start, -base, -inf))
         own.append((slot, height, slope))
-    knots.extend((slot, True) for slot, _, _ in list(upper)[1:-1])
+    knots.extend(slot for slot, _, _ in list(upper)[1:-1])
     return knots
 
 
