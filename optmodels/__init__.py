@@ -6,7 +6,7 @@ judges them all:
 >>> import optmodels as om
 >>> inst = om.generate("scaling.job", seed=1)
 >>> plan = om.solve(inst)
->>> plan.status.value
+>>> str(plan.status)
 'optimal'
 
 Everything here is imported on first use, so that ``import optmodels`` costs next to nothing.
