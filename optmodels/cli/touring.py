@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optmodels.instance import Instance
 
 #: The bundled instance that shows each problem, below the folder of the instances.
-SHOWN = {"scaling.job": "scaling/job/caiso-48h"}
+SHOWN = {"scaling.job": "scaling/job/unknown-length-96h"}
 
 
 def bundled() -> Path:
