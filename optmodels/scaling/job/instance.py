@@ -31,6 +31,7 @@ from optmodels.scaling.job.checks import (
     profile_flaws,
     spacing_flaws,
 )
+from optmodels.scaling.job.profile import upper_hull
 from optmodels.scaling.job.scaling_profile import ScalingProfile
 from optmodels.schema import Parameters, Place, Row, Table, column
 
@@ -266,11 +267,12 @@ class JobInstance(Instance):
     def levels(self) -> ScalingProfile:
         """The levels that an optimum may need: the hull, or all measured levels.
 
-        With a switching cost, a level off the hull can be worth using: it may do its work with
-        fewer servers, or keep servers on at little power. The hull is enough where every other
-        level is beaten by a mix of hull levels that averages as many servers, does no less work
-        and draws no more power (with power in proportion to servers, always). Our derivation,
-        checked numerically in tests/scaling/job/test_model.py.
+        Where servers themselves are dear, by a switching cost or a cap that binds, a level off the
+        hull can be worth using: it may do its work with fewer servers, or keep servers on at
+        little power. The hull is enough where every other level is beaten by a mix of hull levels
+        that averages as many servers, does no less work and draws no more power (with power in
+        proportion to servers, always). Our derivation, checked numerically in
+        tests/scaling/job/test_model.py.
         """
         hull = self.profile
         servers, throughput, power_kw = self.measured
@@ -279,7 +281,8 @@ class JobInstance(Instance):
             & (np.interp(servers, hull.servers, hull.throughput) >= throughput * (1 - _ROUNDING))
             & (np.interp(servers, hull.servers, hull.power_kw) <= power_kw * (1 + _ROUNDING))
         )
-        if self.parameters.switching_g == 0 or beaten.all():
+        free = self.parameters.switching_g == 0 and self.cap >= hull.servers[-1]
+        if free or beaten.all():
             return hull
         return ScalingProfile(*(np.append(0.0, values) for values in self.measured))
 
@@ -289,6 +292,13 @@ class JobInstance(Instance):
         largest = float(self.profile.servers[-1])
         cap = self.parameters.rate_cap
         return largest if cap is None else min(float(cap), largest)
+
+    @cached_property
+    def most_work(self) -> float:
+        """Most work that a slot can hold under the cap, by any mix of measured levels."""
+        servers, throughput, power_kw = (np.append(0.0, values) for values in self.measured)
+        best = upper_hull(servers, throughput, power_kw)
+        return float(np.interp(self.cap, servers[best], throughput[best]))
 
     @cached_property
     def window(self) -> tuple[float, float] | None:

@@ -121,11 +121,23 @@ def test_levels_are_the_hull_unless_others_can_be_worth_it():
     assert job([10], profile=fewer).profile.servers.tolist() == [0, 2]
     assert job([10], profile=fewer).levels.servers.tolist() == [0, 2]
     assert job([10], profile=fewer, switching_g=1).levels.servers.tolist() == [0, 1, 2]
+    assert job([10], profile=fewer, rate_cap=1.0).levels.servers.tolist() == [0, 1, 2]
     # In proportion to power, a level off the hull is beaten by a mix with as many servers.
     worse = [(1, 1.0, 1.0), (2, 1.2, 2.0), (4, 2.0, 4.0)]
     inst = job([10], profile=worse, switching_g=1)
     assert inst.levels.servers.tolist() == [0, 1, 4]
     assert job([10], profile=MEASURED, switching_g=1).levels.servers.size > 0
+
+
+def test_the_most_work_of_a_slot():
+    """The best mix under the cap, levels off the power hull included; no mix beyond the best."""
+    fewer = [(1, 5.0, 10.0), (2, 7.0, 12.0)]
+    assert job([10], profile=fewer, rate_cap=1.0).most_work == 5.0
+    assert job([10], profile=fewer, rate_cap=0.5).most_work == 2.5
+    assert job([10], profile=fewer, rate_cap=1.5).most_work == 6.0
+    assert job([10], profile=[(1, 3.0, 1.0), (2, 2.0, 2.0)]).most_work == 3.0
+    assert job([10]).most_work == 1.0
+    assert job([10], rate_cap=0.3).most_work == 0.3
 
 
 def test_a_year_of_slots_is_made_in_no_time():

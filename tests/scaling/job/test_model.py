@@ -67,10 +67,8 @@ def test_lp_audit_and_oracles_agree(seed, profile, cap_share, minutes):
     full = 1.0 if profile is None else float(max(row[0] for row in profile))
     cap = None if cap_share is None else cap_share * full
     base = random_job(rng, slots=slots, profile=profile, rate_cap=cap, minutes=minutes)
-    # What fits certainly: a mix of off and the best level under the cap.
     servers, throughput, power = base.measured
-    most = slots * float(np.max(throughput * np.minimum(1.0, base.cap / servers)))
-    inst = base.replace(work=float(rng.uniform(0.05, 0.95)) * most)
+    inst = base.replace(work=float(rng.uniform(0.05, 0.99)) * slots * base.most_work)
     value, found = solve(inst)
     assert found.ok, found.violations
     assert found.cost.total == pytest.approx(value, rel=1e-7)
@@ -99,6 +97,14 @@ def test_a_level_off_the_hull_can_be_the_optimum():
     value, found = solve(inst)
     assert value == pytest.approx(210, rel=1e-9)
     assert found.cost.total == pytest.approx(210, rel=1e-9)
+    assert found.ok
+
+
+def test_a_cap_can_make_a_level_off_the_hull_the_optimum():
+    """At most one server and no switching cost: 5 units need the level that the hull leaves out."""
+    inst = job([1.0], profile=FEWER_SERVERS, work=5, rate_cap=1.0)
+    value, found = solve(inst)
+    assert value == pytest.approx(10, rel=1e-9)
     assert found.ok
 
 
