@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optmodels.scaling.job import algorithms
+from optmodels.scaling.job.conversion import CostBounds, run
 from optmodels.traces.trace import CARBON, Trace
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -29,10 +31,15 @@ SLOTS = 24
 
 @pytest.fixture(scope="module")
 def jobs() -> arrivals.Arrivals:
-    """Four jobs on forty synthetic days with a daily swing and noise."""
+    """Four jobs on forty synthetic days: a daily swing and noise, and dearer once jobs arrive.
+
+    So thresholds buy a part and the rest is compulsory: duties and limits have something to say.
+    """
     rng = np.random.default_rng(1)
     hours = np.arange(40 * 24)
-    carbon = 250 + 120 * np.cos(2 * np.pi * hours / 24) + rng.uniform(-30, 30, hours.size)
+    late = hours >= arrivals.HISTORY_HOURS
+    swing = np.where(late, 70, 120) * np.cos(2 * np.pi * hours / 24)
+    carbon = np.where(late, 280, 250) + swing + rng.uniform(-30, 30, hours.size)
     index = pd.date_range("2030-01-01", periods=hours.size, freq="h", tz="UTC", name="time")
     step = pd.Timedelta(hours=1)
     trace = Trace(pd.DataFrame({CARBON: carbon}, index=index), step, "X", "lifecycle", "synthetic")
@@ -145,7 +152,7 @@ def test_cell_measures_every_policy(jobs: arrivals.Arrivals) -> None:
             ("perfect", "known"): ("carbonscaler",),
         },
         receding={("day-before", "hidden"): 4, ("perfect", "known"): 2},
-        audited=1,
+        audited=2,
     )
     found = cells.cell_rows(jobs, (0.0, 20.0), plan, "study")
     frame = pd.DataFrame(found.rows)
@@ -182,25 +189,47 @@ def test_small_jobs_stay_below_their_limits(jobs: arrivals.Arrivals) -> None:
     assert found.extremes["limit use"] <= 1 + 1e-9
 
 
-def test_limits_are_those_of_the_policies(jobs: arrivals.Arrivals) -> None:
-    """The limits of the fast path equal those which `compare` certifies, policy by policy.
+def test_limits_are_those_of_the_single_runs(jobs: arrivals.Arrivals) -> None:
+    """The limits of the fast path are those that the single runs certify, policy by policy.
 
-    A compulsory part q computed along another rule than the policy's would give another limit.
+    The part q that was compulsory is recomputed from the schedules. One that asked another rule
+    than the policy's, or forgot that the end of the job cuts the last purchase off, would differ.
     """
     rng = np.random.default_rng(3)
-    small = arrivals.Arrivals.draw(jobs.trace, SLOTS, (0.25, 1.0), 2, rng).assuming_whole_trace()
+    small = arrivals.Arrivals.draw(jobs.trace, SLOTS, (0.25, 1.0), 3, rng).assuming_whole_trace()
     beta = 20.0
     best = arrivals.optima(small, beta)
     ahead = arrivals.forecasts_at_arrival(small, ["day-before"])
     batched = arrivals.threshold_schedules(small, beta, ahead, cells.CERTIFIED)
-    instance = small.instance(0, beta).replace(
-        carbon_lower_g_per_kwh=float(small.low[0]), carbon_upper_g_per_kwh=float(small.high[0])
-    )
-    frame = cells.compare(instance, cells.CERTIFIED, forecast="day-before").frame
-    certified = frame.set_index("policy")["certified_ratio"] * best[0]
-    for name in cells.CERTIFIED:
-        limit = cells.certified_limits(name, small, best, beta, batched)[0]
-        assert limit == pytest.approx(certified[name], rel=1e-9, nan_ok=True), name
+    limits = {n: cells.certified_limits(n, small, best, beta, batched) for n in cells.CERTIFIED}
+    for i in range(small.count):
+        low, high, work = (float(values[i]) for values in (small.low, small.high, small.work))
+        instance = small.instance(i, beta).replace(
+            carbon_lower_g_per_kwh=low, carbon_upper_g_per_kwh=high
+        )
+        frame = cells.compare(instance, cells.CERTIFIED, forecast="day-before").frame
+        certified = dict(frame.set_index("policy")["certified_ratio"] * best[i])
+        bounds, lengths = CostBounds(low, high, beta), (small.shortest, small.longest)
+        guess = float(small.predicted[i])
+        hidden = {
+            "roro-predicted": (algorithms.Roro(bounds, guess), guess),
+            "roro-longest": (algorithms.Roro(bounds), small.longest),
+            "roro-robust": (algorithms.RobustRoro(bounds), guess),
+        }
+        for name, (algorithm, predicted) in hidden.items():
+            q = run(algorithm, small.carbon[i], work, 1.0, lengths).forced
+            certified[name] = cells.limits_of(
+                arrivals.BATCHED[name],
+                small.only(slice(i, i + 1)),
+                best[i : i + 1],
+                beta,
+                shortest=small.shortest,
+                longest=small.longest,
+                predicted=predicted,
+                forced=q,
+            )[0]
+        for name, fast in limits.items():
+            assert fast[i] == pytest.approx(certified[name], rel=1e-9, nan_ok=True), name
 
 
 def test_switching_that_outweighs_the_window_means_running_at_once(
