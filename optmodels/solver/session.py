@@ -104,6 +104,8 @@ class Session:
         self._stop = threading.Event()
         self._progress = progress
         self._deadline = math.inf
+        #: Seconds inside HiGHS's ``run()`` during the last solve.
+        self.run_seconds = 0.0
         if model.hessian is not None and model.is_mip:
             raise UsageError(
                 "A quadratic objective with integer variables is beyond HiGHS. "
@@ -204,6 +206,24 @@ class Session:
                 )
             )
 
+    def shift_basis(self, columns: np.ndarray, rows: np.ndarray) -> None:
+        """Start an LP from the last basis with its places exchanged; nothing without a basis.
+
+        Parameters
+        ----------
+        columns, rows
+            For each column and row, the one whose status it takes over.
+        """
+        basis = self.highs.getBasis()
+        if not basis.valid or self.model.is_mip or not (len(columns) and len(rows)):
+            return
+        # Reading a status list makes an object of every entry: read once, pick, write once.
+        basis.col_status = _picked(basis.col_status, columns)
+        basis.row_status = _picked(basis.row_status, rows)
+        # Some rows may have lost their basic column: HiGHS completes an "alien" basis.
+        basis.alien = True
+        self._ok(self.highs.setBasis(basis))
+
     # -- solving -----------------------------------------------------------------------------
 
     def solve(self) -> Outcome:
@@ -212,6 +232,7 @@ class Session:
         limit = self.limits.time_limit_s
         self._deadline = math.inf if limit is None else begin + limit
         self._stop.clear()
+        self.run_seconds = 0.0
         with listening(self.highs, self._stop, is_mip=self.model.is_mip, progress=self._progress):
             outcome = self._solve() if self.model.columns else self._solve_without_columns()
         return replace(
@@ -279,7 +300,9 @@ class Session:
             # HiGHS keeps a scheduler of its first thread count and refuses another one.
             self._hp.Highs.resetGlobalScheduler(True)
         _LOCAL.threads = threads
+        begin = time.perf_counter()
         returned = self.highs.run()
+        self.run_seconds += time.perf_counter() - begin
         ended = self.highs.getModelStatus()
         if returned == self._hp.HighsStatus.kError:
             logger.error("HiGHS returned an error; model status %s", ended)
@@ -512,6 +535,10 @@ def pass_model(highs: Any, model: LinearModel) -> None:
         )
     if returned == highspy.HighsStatus.kError:
         raise SolverError("HiGHS refuses the model.")
+
+
+def _picked(statuses: list[Any], places: np.ndarray) -> list[Any]:
+    return [statuses[place] for place in places.tolist()]
 
 
 def _different(before: FloatArray, after: FloatArray) -> np.ndarray:
