@@ -210,7 +210,7 @@ class LiveModel:
             low, high = self.linear.column_lower[integer], self.linear.column_upper[integer]
             self._session.start_from(integer, np.clip(x, low, high))
         else:
-            self._session.shift_basis(columns, rows)
+            self._session.shift_basis(columns, rows, self._x)
         self._outside += time.perf_counter() - begin
 
     def _moved(self, by: Any, along: tuple[str, ...]) -> tuple[IntArray, IntArray]:

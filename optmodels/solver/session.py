@@ -206,21 +206,34 @@ class Session:
                 )
             )
 
-    def shift_basis(self, columns: np.ndarray, rows: np.ndarray) -> None:
+    def shift_basis(self, columns: np.ndarray, rows: np.ndarray, x: FloatArray) -> None:
         """Start an LP from the last basis with its places exchanged; nothing without a basis.
 
         Parameters
         ----------
         columns, rows
             For each column and row, the one whose status it takes over.
+        x
+            The last solution: it says at which of its bounds a nonbasic column or row stands.
         """
         basis = self.highs.getBasis()
         if not basis.valid or self.model.is_mip or not (len(columns) and len(rows)):
             return
-        # Reading a status list makes an object of every entry: read once, pick, write once.
-        basis.col_status = _picked(basis.col_status, columns)
-        basis.row_status = _picked(basis.row_status, rows)
-        # Some rows may have lost their basic column: HiGHS completes an "alien" basis.
+        # Reading the status lists makes a Python object of every entry; this is an array.
+        _, members = self.highs.getBasicVariables()
+        basic_columns = np.zeros(len(columns), dtype=np.bool_)
+        basic_rows = np.zeros(len(rows), dtype=np.bool_)
+        basic_columns[members[members >= 0]] = True
+        basic_rows[-1 - members[members < 0]] = True
+        model, kinds = self.model, self._hp.HighsBasisStatus
+        basis.col_status = _statuses(
+            kinds, basic_columns[columns], x[columns], model.column_lower, model.column_upper
+        )
+        activity = model.matrix @ x
+        basis.row_status = _statuses(
+            kinds, basic_rows[rows], activity[rows], model.row_lower, model.row_upper
+        )
+        # There may be too many or too few basic places now: HiGHS completes an "alien" basis.
         basis.alien = True
         self._ok(self.highs.setBasis(basis))
 
@@ -537,8 +550,16 @@ def pass_model(highs: Any, model: LinearModel) -> None:
         raise SolverError("HiGHS refuses the model.")
 
 
-def _picked(statuses: list[Any], places: np.ndarray) -> list[Any]:
-    return [statuses[place] for place in places.tolist()]
+def _statuses(
+    kinds: Any, basic: np.ndarray, values: FloatArray, lower: FloatArray, upper: FloatArray
+) -> list[Any]:
+    """Basic, or nonbasic at the nearer bound."""
+    names = np.array([kinds.kLower, kinds.kUpper, kinds.kZero, kinds.kBasic], dtype=object)
+    codes = (upper - values < values - lower).astype(np.intp)
+    codes[np.isneginf(lower) & np.isposinf(upper)] = 2
+    codes[basic] = 3
+    chosen: list[Any] = names[codes].tolist()
+    return chosen
 
 
 def _different(before: FloatArray, after: FloatArray) -> np.ndarray:
