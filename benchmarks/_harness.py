@@ -12,25 +12,21 @@ import json
 import math
 import os
 import platform
+import signal
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-# One thread each, here and in the workers: the processes share the cores, and a threaded library
-# would make the times of small problems depend on what else runs.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+import pandas as pd
 
-import pandas as pd  # noqa: E402
-
-from optmodels.folder import write_text_atomically  # noqa: E402
-from optmodels.plan import installed_versions  # noqa: E402
+from optmodels.folder import write_text_atomically
+from optmodels.plan import installed_versions
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -205,16 +201,26 @@ def in_processes(
             progress.advance()
             yield answer
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        futures = [pool.submit(function, item) for item in items]
-        for future in as_completed(futures):
-            future.result()
+    # Processes share the cores: numerical libraries in them must not start threads of their own.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    answers: dict[int, Answer] = {}
+    # Leaving the pool, by whatever door, ends its processes.
+    with get_context("spawn").Pool(workers, initializer=_leave_interrupts_to_parent) as pool:
+        numbered = partial(_numbered, function)
+        for index, answer in pool.imap_unordered(numbered, enumerate(items)):
+            answers[index] = answer
             progress.advance()
-        yield from (future.result() for future in futures)
-    finally:
-        # Whatever happened, nothing that has not begun will.
-        pool.shutdown(wait=True, cancel_futures=True)
+    yield from (answers[index] for index in range(len(items)))
+
+
+def _numbered(function: Callable[[Item], Answer], item: tuple[int, Item]) -> tuple[int, Answer]:
+    index, value = item
+    return index, function(value)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # ------------------------------------------------------------------------------------ the command
