@@ -343,6 +343,25 @@ class LinearModel:
             NaN anywhere, infinite or huge coefficients, impossible infinite bounds; every one
             named by component and index.
         """
+        flaws = [] if self._looks_usable() else self._flaws()
+        if flaws:
+            raise InputError(flaws, "Model")
+
+    def _looks_usable(self) -> bool:
+        """The same by extremes alone: without temporary arrays, and false where a NaN is."""
+        return (
+            _all_within(self.cost, INFINITE)
+            and _all_within(self.coefficients, LARGEST_COEFFICIENT)
+            and _largest(self.column_lower) < np.inf
+            and _largest(self.row_lower) < np.inf
+            and _least(self.column_upper) > -np.inf
+            and _least(self.row_upper) > -np.inf
+            and bool(np.isfinite(self.offset))
+            and (self.hessian is None or bool(np.isfinite(self.hessian.data).all()))
+        )
+
+    def _flaws(self) -> list[Flaw]:
+        """What is wrong, number by number."""
         flaws: list[Flaw] = []
 
         def add(bad: NDArray[np.bool_], values: FloatArray, what: str, place: Any) -> None:
@@ -383,8 +402,7 @@ class LinearModel:
             )
         if self.hessian is not None and not np.isfinite(self.hessian.data).all():
             flaws.append(Flaw("has a quadratic coefficient that is not finite", field="objective"))
-        if flaws:
-            raise InputError(flaws, "Model")
+        return flaws
 
     def worst_violation(self, x: FloatArray) -> Violation:
         """The largest breach by a point, relative to max(1, |bound|)."""
@@ -452,6 +470,19 @@ def _worse(worst: Violation, amount: FloatArray, relative: FloatArray, kind: str
     if not relative[place] > worst.relative:
         return worst
     return Violation(float(amount[place]), float(relative[place]), kind, place)
+
+
+def _largest(values: FloatArray) -> float:
+    return float(np.max(values)) if len(values) else -np.inf
+
+
+def _least(values: FloatArray) -> float:
+    return float(np.min(values)) if len(values) else np.inf
+
+
+def _all_within(values: FloatArray, limit: float) -> bool:
+    """Whether every value is a number smaller than the limit in size."""
+    return _largest(values) < limit and _least(values) > -limit
 
 
 def _total(terms: FloatArray) -> float:
