@@ -241,6 +241,7 @@ class _Lines:
     subject: str | None
     count: int = 0
     total: int = 0
+    open_bytes: int = 0  # since the last record ended: csv's own bound on fields is a global
     ends_in_newline: bool = True
 
     def refuse(
@@ -276,6 +277,7 @@ class _Lines:
                 return
             self.count += 1
             self.total += len(line)
+            self.open_bytes += len(line)
             yield self._text(line)
 
     def _text(self, line: bytes) -> str:
@@ -284,6 +286,12 @@ class _Lines:
                 "the line is too long",
                 allowed=f"at most {self.max_line:,} bytes",
                 cause="not a table of text, or line ends are missing",
+            )
+        if self.open_bytes > self.max_line:
+            raise self.refuse(
+                f"a row spans more than {self.max_line:,} bytes of lines",
+                cause="a quotation mark that is never closed",
+                fix="close the quotation mark, or remove it",
             )
         if self.total > self.max_bytes:
             raise self.refuse("the file is too large", allowed=f"at most {self.max_bytes:,} bytes")
@@ -327,6 +335,7 @@ def _table(
     try:
         for number, record in enumerate(records, start=1):
             short = None
+            lines.open_bytes = 0
             if not record:
                 blank = blank or number
                 continue

@@ -25,6 +25,7 @@ FLOORS = (
     {"scaling"},
     {"api", "comparison"},
     {"cli"},
+    {"__main__"},
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 

@@ -265,6 +265,37 @@ def test_a_perfect_forecast_is_planned_once():
     assert plans == [0]
 
 
+def test_deadline_aware_runs_at_one_rate():
+    """The rate is the same in every slot of the horizon, and not a bit faster or slower."""
+    instance = job([300, 100, 200, 50], work=3)
+    assert servers_of(instance, PROBLEM.policy("deadline-aware")).tolist() == [0.75] * 4
+
+
+def test_carbonscaler_plans_again_when_the_forecast_errs():
+    """A forecast that is 5 % off is kept; one that is further off is planned again from.
+
+    The revealed 300 g of the second slot, where 100 g were forecast, moves the work to the third.
+    """
+    instance = job([200, 300, 120, 250], work=1)
+    forecast = FixedForecast([200, 100, 120, 250])
+    assert servers_of(instance, CarbonScaler(), forecast).tolist() == [0, 0, 1, 0]
+    assert servers_of(instance, CarbonScaler(tolerance=5.0), forecast).tolist() == [0, 1, 0, 0]
+
+
+def test_thresholds_count_the_energy_of_the_job():
+    """Twice the power and twice the switching cost is the same problem, paid twice.
+
+    An algorithm that compared a window in g/kWh with costs in g would decide differently.
+    """
+    carbon = [300, 200, 100, 150, 400, 120, 90, 350]
+    bounds = {"carbon_lower_g_per_kwh": 50.0, "carbon_upper_g_per_kwh": 400.0}
+    one = job(carbon, work=3, switching_g=20, **bounds)
+    two = job(carbon, work=3, switching_g=40, profile=[(1, 1.0, 2.0)], **bounds)
+    for name in ("roro", "roro-plus", "roro-rate-limited", "one-way-trading", "lacs"):
+        policy = PROBLEM.policy(name)
+        np.testing.assert_allclose(servers_of(one, policy), servers_of(two, policy), atol=1e-12)
+
+
 def test_random_slots_are_seeded():
     """One seed, one schedule; another seed, another."""
     instance = random_job(np.random.default_rng(21), slots=40)
