@@ -89,6 +89,11 @@ class OptmodelsError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception is rebuilt from its text by default; ours carry more, and have to cross from
+        # worker processes to their owner.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
 
 class InputError(OptmodelsError, ValueError):
     """An input file, table or parameter is not usable; carries every `Flaw` found.
@@ -192,6 +197,15 @@ def shorten(value: object, length: int = _VALUE_LENGTH) -> str:
         return text
     half = (length - 5) // 2
     return f"{text[:half]} ... {text[-half:]}"
+
+
+def _rebuilt(
+    kind: type[OptmodelsError], arguments: tuple[object, ...], state: dict[str, object]
+) -> OptmodelsError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
 
 
 def _any_of(names: Sequence[str]) -> str:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from optmodels import errors
-from optmodels.errors import Flaw, InputError, UsageError, shorten
+from optmodels.errors import (
+    Flaw,
+    InfeasibleError,
+    InputError,
+    MissingExtraError,
+    UsageError,
+    shorten,
+)
 
 
 def test_a_flaw_is_one_sentence_with_everything_in_it():
@@ -83,3 +92,21 @@ def test_missing_extra_names_the_command():
     error = errors.MissingExtraError("pyarrow", "parquet", "Reading Parquet")
     assert 'pip install "optmodels[parquet]"' in str(error)
     assert isinstance(error, ImportError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError([Flaw("is wrong", file="a.csv", row=3), Flaw("is missing", field="b")], "Table"),
+        UsageError.unknown("policy", "rorro", ["roro", "lacs"]),
+        InfeasibleError("No plan.", ["work: 4", "deadline: 2"]),
+        MissingExtraError("pyarrow", "parquet", "Reading Parquet"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_survive_the_way_back_from_a_worker(error):
+    """A pickled error comes back with its text and all it carries."""
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert back.__dict__ == error.__dict__

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
 
 from optmodels.scaling.job.instance import JobInstance
-from optmodels.scaling.job.profile import upper_hull
 
 _ROUNDING = 1e-12
 
@@ -22,9 +20,7 @@ def explain(instance: JobInstance) -> list[str]:
     work = float(instance.parameters.work)
     cap = instance.cap
     servers, throughput, _ = instance.measured
-    # A mix of levels does at most what the concave hull over servers allows at the cap.
-    hull = upper_hull(np.append(0.0, servers), np.append(0.0, throughput), np.append(0.0, servers))
-    most = float(np.interp(cap, np.append(0.0, servers)[hull], np.append(0.0, throughput)[hull]))
+    most = instance.most_work
     if work <= instance.slots * most * (1 + _ROUNDING):
         return []
     needed = math.ceil(work / most - _ROUNDING)
