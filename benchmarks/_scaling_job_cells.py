@@ -105,7 +105,7 @@ MAIN = Plan(
         (DAY_BEFORE, KNOWN): PLANNED,
         (PERFECT, KNOWN): ("static-scale", "carbonscaler"),
     },
-    receding={(DAY_BEFORE, HIDDEN): 300, (DAY_BEFORE, KNOWN): 60, (PERFECT, KNOWN): 30},
+    receding={(DAY_BEFORE, HIDDEN): 100, (DAY_BEFORE, KNOWN): 60, (PERFECT, KNOWN): 30},
     audited=3,
 )
 ADVICE = Plan(

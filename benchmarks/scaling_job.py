@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+import _harness
 import numpy as np
 import pandas as pd
-from _harness import Check, Options, Report, in_processes, main, shared_data
+from _harness import Check, Options, Report, in_processes, shared_data
 from _scaling_job_arrivals import Arrivals
 from _scaling_job_cells import ADVICE, MAIN, Findings, Plan, cell_rows, certified_rows, profile_rows
 from _scaling_job_speed import instance_rows, oracle_rows, replay_rows, step_rows
@@ -349,7 +350,7 @@ def speeds(size: Size, options: Options) -> list[dict[str, object]]:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run as a command."""
-    return main("scaling_job", measure, "Policies of one elastic job on real grids.", argv)
+    return _harness.main("scaling_job", measure, "Policies of one elastic job on real grids.", argv)
 
 
 if __name__ == "__main__":
