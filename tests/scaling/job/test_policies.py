@@ -129,6 +129,25 @@ def test_certified_ratio_only_where_assumptions_hold():
     assert outside.set_index("policy")["certified_ratio"].drop("optimum").isna().all()
 
 
+def test_the_certified_ratio_pays_for_the_compulsory_ramp():
+    """With every slot at U RORO buys all of the job in the last one: the limit is α + 2βq / OPT.
+
+    Without the additive term the certificate would claim what the proof does not give.
+    """
+    bounds = {"carbon_lower_g_per_kwh": 50.0, "carbon_upper_g_per_kwh": 400.0}
+    frame = om.compare(job([400] * 5, work=1, switching_g=20, **bounds), ["roro"]).frame
+    certified = frame.set_index("policy")["certified_ratio"]["roro"]
+    assert certified == pytest.approx(2.789583744 + 2 * 20 * 1 / 440, abs=1e-8)
+
+
+def test_no_certificate_for_a_curved_profile():
+    """The proofs are about costs linear in the work; a concave profile has none."""
+    bounds = {"carbon_lower_g_per_kwh": 50.0, "carbon_upper_g_per_kwh": 500.0}
+    instance = job([100, 300, 80, 200], work=0.5, profile=CONCAVE, **bounds)
+    frame = om.compare(instance, ["roro", "roro-plus", "roro-rate-limited"]).frame
+    assert frame.set_index("policy")["certified_ratio"].drop("optimum").isna().all()
+
+
 def test_roro_fixtures():
     """RORO's schedule and cost of two worked examples, to every printed digit."""
     carbon = [300, 200, 100, 150, 400, 120, 90, 350]
