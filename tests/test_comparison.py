@@ -72,6 +72,30 @@ def test_a_policy_of_ones_own():
     assert "below-mean" in set(frame["policy"])
 
 
+def test_a_policy_that_asks_for_no_forecast_sees_none():
+    """Foresight is a grant, shown in the table; a policy that does not ask for it gets none."""
+    seen = []
+
+    class Curious(BelowMean):
+        name = "curious"
+
+        def wish(self, observation):
+            """Look for a forecast."""
+            seen.append(observation.forecast)
+            return super().wish(observation)
+
+    om.compare(job(CARBON, work=2, **BOUNDS), [Curious()], forecast="perfect")
+    assert seen
+    assert all(forecast is None for forecast in seen)
+
+
+def test_the_last_ramp_counts_as_a_switch():
+    """A job that runs in the last slot is still switched off after it."""
+    frame = om.compare(job([300, 200, 100], work=1), ["run-now"]).frame.set_index("policy")
+    assert frame.loc["optimum", "switches"] == 2
+    assert frame.loc["optimum", "finish_slot"] == 3
+
+
 def test_unknown_names_get_suggestions():
     """A misspelt policy or forecast names its neighbours."""
     instance = job(CARBON, work=2, **BOUNDS)
