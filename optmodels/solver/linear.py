@@ -414,12 +414,16 @@ class LinearModel:
             (activity, self.row_lower, self.row_upper, "row"),
             (x, self.column_lower, self.column_upper, "bound"),
         ):
-            for excess, bound in ((lower - values, lower), (values - upper, upper)):
+            # Nearly every value is within its limits: look closely at the others only.
+            outside = np.flatnonzero((values < lower) | (values > upper))
+            v, low, high = values[outside], lower[outside], upper[outside]
+            for excess, bound in ((low - v, low), (v - high, high)):
                 scale = np.where(np.isfinite(bound), np.maximum(1.0, np.abs(bound)), 1.0)
-                worst = _worse(worst, excess, excess / scale, kind)
+                worst = _worse(worst, excess, excess / scale, kind, outside)
         if self.is_mip:
-            fraction = np.where(self.integer, np.abs(x - np.round(x)), 0.0)
-            worst = _worse(worst, fraction, fraction, "integrality")
+            integers = np.flatnonzero(self.integer)
+            fraction = np.abs(x[integers] - np.round(x[integers]))
+            worst = _worse(worst, fraction, fraction, "integrality", integers)
         return worst
 
     def dual_bound(
@@ -463,13 +467,16 @@ class LinearModel:
         return sign * total + constant
 
 
-def _worse(worst: Violation, amount: FloatArray, relative: FloatArray, kind: str) -> Violation:
+def _worse(
+    worst: Violation, amount: FloatArray, relative: FloatArray, kind: str, positions: IntArray
+) -> Violation:
     if len(relative) == 0:
         return worst
     place = int(np.argmax(relative))
     if not relative[place] > worst.relative:
         return worst
-    return Violation(float(amount[place]), float(relative[place]), kind, place)
+    position = int(positions[place])
+    return Violation(float(amount[place]), float(relative[place]), kind, position)
 
 
 def _largest(values: FloatArray) -> float:

@@ -164,28 +164,22 @@ class Session:
                     int(model.indices[entry]), column, float(model.coefficients[entry])
                 )
             )
-        where = _different(old.cost, model.cost)
+        if not len(changed):
+            # Made anew, the sparse array would check all its indices once more.
+            vars(model).setdefault("matrix", old.matrix)
+        where = _different((old.cost, model.cost))
         if len(where):
             self._ok(highs.changeColsCost(len(where), where, model.cost[where]))
         if old.offset != model.offset:
             self._ok(highs.changeObjectiveOffset(model.offset))
-        for before, after, change in (
-            (
-                (old.column_lower, old.column_upper),
-                (model.column_lower, model.column_upper),
-                highs.changeColsBounds,
-            ),
-            (
-                (old.row_lower, old.row_upper),
-                (model.row_lower, model.row_upper),
-                highs.changeRowsBounds,
-            ),
-        ):
-            where = np.union1d(
-                _different(before[0], after[0]), _different(before[1], after[1])
-            ).astype(np.int32)
-            if len(where):
-                self._ok(change(len(where), where, after[0][where], after[1][where]))
+        lower, upper = model.column_lower, model.column_upper
+        where = _different((old.column_lower, lower), (old.column_upper, upper))
+        if len(where):
+            self._ok(highs.changeColsBounds(len(where), where, lower[where], upper[where]))
+        lower, upper = model.row_lower, model.row_upper
+        where = _different((old.row_lower, lower), (old.row_upper, upper))
+        if len(where):
+            self._ok(highs.changeRowsBounds(len(where), where, lower[where], upper[where]))
 
     def start_from(self, positions: np.ndarray, values: FloatArray) -> None:
         """Give HiGHS a first solution of a MIP, whole or in part (it completes the rest).
@@ -562,8 +556,12 @@ def _statuses(
     return chosen
 
 
-def _different(before: FloatArray, after: FloatArray) -> np.ndarray:
-    return np.flatnonzero(before != after).astype(np.int32)
+def _different(*pairs: tuple[FloatArray, FloatArray]) -> np.ndarray:
+    """Places where an array differs from the one before, in any of some pairs."""
+    changed = [before != after for before, after in pairs if before is not after]
+    if not changed:
+        return np.empty(0, dtype=np.int32)
+    return np.flatnonzero(np.logical_or.reduce(changed)).astype(np.int32)
 
 
 def _gap(objective: float, bound: float) -> float:
