@@ -19,7 +19,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .lanes import FloatArray, Lanes, Term, path
+from ..linear import FloatArray
+from .lanes import Lanes, Term, path, same_lanes
 from .spaces import IndexArray
 
 
@@ -59,27 +60,62 @@ def row_block(terms: Sequence[Term], lanes: Lanes) -> RowBlock:
     return _summed(block) if _may_repeat(terms, lanes) else _without_zeros(block)
 
 
-def sparse_matrix(
-    blocks: Sequence[RowBlock], columns: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]:
-    """Starts, row numbers and coefficients of the matrix by columns."""
-    counts = [np.broadcast_to(np.asarray(b.counts, dtype=np.int32), b.rows) for b in blocks]
-    starts = np.zeros(sum(b.rows for b in blocks) + 1, dtype=np.int32)
-    if counts:
-        np.cumsum(np.concatenate(counts), out=starts[1:])
-    by_row = sp.csr_array(
-        (
-            np.concatenate([b.values for b in blocks]) if blocks else np.empty(0),
-            np.concatenate([b.columns for b in blocks]) if blocks else np.empty(0, np.int32),
-            starts,
-        ),
-        shape=(len(starts) - 1, columns),
-    )
-    matrix = by_row.tocsc()
+class Assembly:
+    """The matrix, put together from families of rows that may be replaced.
+
+    Parameters
+    ----------
+    columns
+        Number of columns.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
+        self._blocks: dict[str, RowBlock] = {}
+        self._pattern: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
+        self._order: IndexArray | None = None
+
+    def put(self, name: str, block: RowBlock) -> None:
+        """Set or replace a family; families keep the order in which they came first."""
+        old = self._blocks.get(name)
+        if old is None or not _same_pattern(old, block):
+            self._pattern = self._order = None
+        self._blocks[name] = block
+
+    def matrix(self) -> tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]:
+        """Starts, row numbers and coefficients by columns; the first two are shared if unchanged.
+
+        The order of the entries is worked out when the coefficients change for the first time:
+        most programs never need it.
+        """
+        blocks = self._blocks.values()
+        values = np.concatenate([np.empty(0), *(block.values for block in blocks)])
+        if self._pattern is None:
+            matrix = self._by_columns(values)
+            starts, indices = (
+                array.astype(np.int32, copy=False) for array in (matrix.indptr, matrix.indices)
+            )
+            self._pattern = (starts, indices)
+            return starts, indices, matrix.data
+        if self._order is None:
+            self._order = self._by_columns(np.arange(values.size)).data
+        return *self._pattern, values[self._order]
+
+    def _by_columns(self, values: NDArray[Any]) -> Any:
+        blocks = self._blocks.values()
+        rows = sum(block.rows for block in blocks)
+        counts = [np.broadcast_to(np.asarray(b.counts, np.int32), b.rows) for b in blocks]
+        starts = np.zeros(rows + 1, dtype=np.int32)
+        np.cumsum(np.concatenate([np.empty(0, np.int32), *counts]), out=starts[1:])
+        columns = np.concatenate([np.empty(0, np.int32), *(block.columns for block in blocks)])
+        return sp.csr_array((values, columns, starts), shape=(rows, self._columns)).tocsc()
+
+
+def _same_pattern(one: RowBlock, other: RowBlock) -> bool:
     return (
-        matrix.indptr.astype(np.int32, copy=False),
-        matrix.indices.astype(np.int32, copy=False),
-        matrix.data,
+        one.rows == other.rows
+        and np.array_equal(one.counts, other.counts)
+        and np.array_equal(one.columns, other.columns)
     )
 
 
@@ -172,7 +208,7 @@ def _may_repeat(terms: Sequence[Term], lanes: Lanes) -> bool:
     for one, other in combinations(terms, 2):
         if one.component != other.component:
             continue
-        if one.lanes.shape != lanes.shape or other.lanes.shape != lanes.shape:
+        if not (same_lanes(one.lanes, lanes) and same_lanes(other.lanes, lanes)):
             return True
         if (one.columns == other.columns).any():
             return True

@@ -13,30 +13,35 @@ the lanes, or to lanes further inside.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
-from numpy.typing import NDArray
 from pyomo.core.expr import numeric_expr as expressions
 
+from ..linear import FloatArray
 from . import tracing
 from .spaces import SCALAR, Axis, IndexArray, Space, UnknownLabelError
 from .tracing import NotTraceableError
 
-FloatArray = NDArray[np.float64]
-
 _FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
-    "abs": np.abs,
+    "acos": np.arccos,
+    "acosh": np.arccosh,
+    "asin": np.arcsin,
+    "asinh": np.arcsinh,
+    "atan": np.arctan,
+    "atanh": np.arctanh,
     "ceil": np.ceil,
     "cos": np.cos,
+    "cosh": np.cosh,
     "exp": np.exp,
     "floor": np.floor,
     "log": np.log,
     "log10": np.log10,
     "sin": np.sin,
+    "sinh": np.sinh,
     "sqrt": np.sqrt,
     "tan": np.tan,
     "tanh": np.tanh,
@@ -87,6 +92,12 @@ class Lanes:
             found = self._positions[key] = (axis, self.inward(outer))
         return found
 
+    def standing_for(self, key: int) -> int | None:
+        """Template that a template of a named Expression stands for; None for a computed index."""
+        if key in self.own_templates or self.parent is None:
+            return key
+        return self.parent.standing_for(key)
+
     def inward(self, values: Any) -> Any:
         """Array over the parent's lanes, seen from these."""
         if np.ndim(values) == 0:
@@ -122,8 +133,8 @@ class Term:
     component
         Name of the variable.
     plain
-        Templates that are indices of the variable as they stand: where all templates of an inner
-        grid are among them, no column occurs twice in a lane.
+        Templates that are indices of the variable as they stand: where all templates of the inner
+        lanes are among them, no column occurs twice in a lane.
     """
 
     columns: IndexArray
@@ -179,14 +190,18 @@ class Evaluator:
         self._expression_trace = expression_trace
         self._places: dict[tuple[int, int], tuple[IndexArray, Any, Lanes]] = {}
         self._inner: dict[tuple[int, ...], tuple[Lanes, Any, Lanes]] = {}
+        self._free: dict[int, tuple[bool, Any]] = {}
         #: Without terms an evaluation yields constants only: right-hand sides and bounds.
         self.with_terms = True
 
+    def forget(self) -> None:
+        """Drop the positions found so far, because a parameter they depend on has changed."""
+        self._places.clear()
+        self._inner.clear()
+
     def lanes(self, space: Space, templates: tuple[Any, ...]) -> Lanes:
         """Lanes over the members of a component's index set."""
-        grid = zip(templates, space.axes, space.grid(), strict=True)
-        positions = {tracing.template_key(t): (axis, place) for t, axis, place in grid}
-        return Lanes(space.grid_shape, positions)
+        return Lanes(space.grid_shape, _bound(templates, space.axes, space.grid()))
 
     # -- linear expressions ------------------------------------------------------------------
 
@@ -199,7 +214,9 @@ class Evaluator:
             The expression is not linear in the variables, or has no array form.
         """
         if not hasattr(node, "is_expression_type"):
-            return Linear(float(node))
+            return Linear(_literal(node))
+        if not self.with_terms and self._without_constant(node):
+            return Linear()
         if isinstance(node, tracing.IndexTemplate):
             return Linear(np.asarray(self._number(node, lanes), dtype=float))
         if isinstance(node, tracing.TemplateSumExpression):
@@ -222,7 +239,7 @@ class Evaluator:
             return scaled(self.linear(node.args[0], lanes), -1.0, lanes)
         if isinstance(node, expressions.DivisionExpression):
             above, below = (self.linear(argument, lanes) for argument in node.args)
-            return scaled(above, 1.0 / self._data(below), lanes)
+            return scaled(above, self._data(below), lanes, np.divide)
         if isinstance(node, expressions.PowExpression):
             base, power = (self._data(self.linear(argument, lanes)) for argument in node.args)
             return Linear(base**power)
@@ -239,11 +256,9 @@ class Evaluator:
     def _product(self, left: Linear, right: Linear, lanes: Lanes) -> Linear:
         if left.terms and right.terms:
             raise NotTraceableError("a product of variables")
-        return (
-            scaled(right, left.constant, lanes)
-            if right.terms
-            else (scaled(left, right.constant, lanes))
-        )
+        if right.terms:
+            return scaled(right, left.constant, lanes)
+        return scaled(left, right.constant, lanes)
 
     def _data(self, value: Linear) -> Any:
         if value.terms:
@@ -264,48 +279,74 @@ class Evaluator:
 
     def _variable(self, component: Any, indices: Any, lanes: Lanes, node: Any) -> Linear:
         if not self.with_terms:
-            # The columns are not needed, only whether there are variables in a product.
-            empty = np.zeros((0,), dtype=np.int32)
-            return Linear(0.0, [Term(empty, 1.0, lanes, component.local_name, frozenset())])
+            return Linear()
         name = component.local_name
         place = self._flat(component, self._variable_space[name], indices, lanes, node)
         plain = frozenset(
-            tracing.template_key(i) for i in indices if isinstance(i, tracing.IndexTemplate)
+            key
+            for index in indices
+            if isinstance(index, tracing.IndexTemplate)
+            and (key := lanes.standing_for(tracing.template_key(index))) is not None
         )
         columns = place + np.int32(self._first_column[name])
         return Linear(0.0, [Term(columns, 1.0, lanes, name, plain)])
 
     def _reference(self, node: Any, lanes: Lanes) -> Linear:
-        """A component without template indices: a scalar, or a member by a label of its own."""
+        """A scalar component."""
         kind = getattr(node, "ctype", None)
-        if kind not in (pyo.Param, pyo.Var, pyo.Expression):
-            if node.is_fixed():
-                return Linear(float(pyo.value(node)))
-            raise NotTraceableError(f"{type(node).__name__} has no array form")
-        component = node.parent_component()
-        index = node.index()
-        indices = (
-            () if not component.is_indexed() else index if isinstance(index, tuple) else (index,)
-        )
         if kind is pyo.Param:
-            values, space = self._parameter(component)
-            return Linear(values[self._flat(component, space, indices, lanes, node)])
+            return Linear(self._parameter(node)[0][0])
         if kind is pyo.Var:
-            return self._variable(component, indices, lanes, node)
-        return self._named(component, indices, lanes)
+            return self._variable(node, (), lanes, node)
+        if kind is pyo.Expression:
+            return self._named(node, (), lanes)
+        raise NotTraceableError(f"{type(node).__name__} has no array form")
+
+    def _without_constant(self, node: Any) -> bool:
+        """Whether an expression has no part free of variables, whatever the data."""
+        found = self._free.get(id(node))
+        if found is None:
+            found = self._free[id(node)] = (self._look_for_constant(node), node)
+        return found[0]
+
+    def _look_for_constant(self, node: Any) -> bool:
+        if not hasattr(node, "is_expression_type"):
+            return False
+        if isinstance(node, tracing.TemplateSumExpression):
+            return self._without_constant(tracing.summand(node))
+        kind = getattr(node, "ctype", None)
+        if isinstance(node, tracing.GetItemExpression):
+            node = node.args[0]
+            kind = node.ctype
+        if kind is pyo.Expression:
+            return self._without_constant(self._expression_trace(node).expression)
+        if kind is not None:
+            return kind is pyo.Var
+        if isinstance(node, expressions.SumExpression):
+            return all(self._without_constant(argument) for argument in node.args)
+        if isinstance(node, expressions.ProductExpression):
+            return any(self._without_constant(argument) for argument in node.args)
+        if isinstance(node, expressions.NegationExpression | expressions.DivisionExpression):
+            return self._without_constant(node.args[0])
+        return False
 
     def _named(self, component: Any, indices: Any, lanes: Lanes) -> Linear:
         """A named Expression: its own trace, with its templates standing for the indices."""
         known = self._expression_trace(component)
-        space = self._space_of(component.index_set()) if component.is_indexed() else SCALAR
-        positions = {
-            tracing.template_key(template): (axis, self._place(index, axis, lanes, component))
-            for template, axis, index in zip(known.templates, space.axes, indices, strict=True)
-        }
         key = (id(component), *(id(index) for index in indices), id(lanes))
         found = self._inner.get(key)
         if found is None:
-            found = self._inner[key] = (_Renamed(lanes, positions), indices, lanes)
+            space = self._space_of(component.index_set()) if component.is_indexed() else SCALAR
+            places = self._places_along(component, space, indices, lanes)
+            self._member(component, space, places)
+            bound = _bound(known.templates, space.axes, places)
+            stands = {
+                tracing.template_key(template): lanes.standing_for(tracing.template_key(index))
+                if isinstance(index, tracing.IndexTemplate)
+                else None
+                for template, index in zip(known.templates, indices, strict=True)
+            }
+            found = self._inner[key] = (_Renamed(lanes, bound, stands), indices, lanes)
         return self.linear(known.expression, found[0])
 
     def _sum(self, node: Any, lanes: Lanes) -> Linear:
@@ -329,18 +370,15 @@ class Evaluator:
 
     def _opened(self, over: Any, templates: tuple[Any, ...], lanes: Lanes) -> Lanes:
         """Lanes of a sum over a set inside other lanes."""
-        keys = [tracing.template_key(template) for template in templates]
         if isinstance(over, tracing.GetItemExpression):
-            return self._ragged(over, keys, lanes)
+            return self._ragged(over, templates, lanes)
         space = self._space_of(over)
-        deeper = len(lanes.shape)
-        positions = {
-            key: (axis, place.reshape((1,) * deeper + place.shape))
-            for key, axis, place in zip(keys, space.axes, space.grid(), strict=True)
-        }
-        return Lanes(lanes.shape + space.grid_shape, positions, lanes)
+        outer = (1,) * len(lanes.shape)
+        places = [place.reshape(outer + place.shape) for place in space.grid()]
+        bound = _bound(templates, space.axes, places)
+        return Lanes(lanes.shape + space.grid_shape, bound, lanes)
 
-    def _ragged(self, over: Any, keys: list[int], lanes: Lanes) -> Lanes:
+    def _ragged(self, over: Any, templates: tuple[Any, ...], lanes: Lanes) -> Lanes:
         declared = over.args[0]
         space, starts, axes, members = self._ragged_of(declared)
         place = self._flat(declared, space, over.args[1:], lanes, over)
@@ -349,31 +387,41 @@ class Evaluator:
         rows = np.repeat(np.arange(lanes.size), counts)
         ends = np.cumsum(counts)
         chosen = np.arange(rows.size) + np.repeat(starts[:-1][outer] - ends + counts, counts)
-        positions = {
-            key: (axis, member[chosen])
-            for key, axis, member in zip(keys, axes, members, strict=True)
-        }
-        return Lanes((rows.size,), positions, lanes, rows)
+        bound = _bound(templates, axes, [member[chosen] for member in members])
+        return Lanes((rows.size,), bound, lanes, rows)
 
     # -- positions ---------------------------------------------------------------------------
 
     def _flat(
         self, component: Any, space: Space, indices: Any, lanes: Lanes, node: Any
     ) -> IndexArray:
-        """Members of a component that its indices name, cached: they depend on sets only."""
+        """Members of a component that its indices name; kept, as they seldom depend on values."""
         key = (id(node), id(lanes))
         found = self._places.get(key)
         if found is None:
-            try:
-                places = [
-                    self._place(index, axis, lanes, component)
-                    for index, axis in zip(indices, space.axes, strict=True)
-                ]
-                flat = space.flat(places)
-            except UnknownLabelError as error:
-                raise _unknown(component, error) from None
-            found = self._places[key] = (flat, node, lanes)
+            places = self._places_along(component, space, indices, lanes)
+            found = self._places[key] = (self._member(component, space, places), node, lanes)
         return found[0]
+
+    def _places_along(
+        self, component: Any, space: Space, indices: Any, lanes: Lanes
+    ) -> list[IndexArray]:
+        """Positions of indices along the axes of a component."""
+        if len(indices) != len(space.axes):
+            raise NotTraceableError(
+                f"'{component.local_name}' has {len(space.axes)} dimensions, "
+                f"but is used with {len(indices)} indices"
+            )
+        return [
+            self._place(index, axis, lanes, component)
+            for index, axis in zip(indices, space.axes, strict=True)
+        ]
+
+    def _member(self, component: Any, space: Space, places: list[IndexArray]) -> IndexArray:
+        try:
+            return space.flat(places)
+        except UnknownLabelError as error:
+            raise _unknown(component, error) from None
 
     def _place(self, index: Any, axis: Axis, lanes: Lanes, component: Any) -> IndexArray:
         try:
@@ -389,8 +437,8 @@ class Evaluator:
             if not hasattr(index, "is_expression_type"):
                 label = np.empty((), dtype=object)
                 label[()] = index
-                return axis.positions(np.asarray(index) if isinstance(index, int) else label)
-            return axis.positions(self._number(index, lanes))
+                return axis.positions(label)
+            return axis.positions(np.asarray(self._number(index, lanes)))
         except UnknownLabelError as error:
             raise _unknown(component, error) from None
 
@@ -401,16 +449,21 @@ class Evaluator:
             return axis.labels[places]
         if not hasattr(node, "is_expression_type"):
             return node
-        if isinstance(node, expressions.SumExpression):
-            first, *others = (self._number(argument, lanes) for argument in node.args)
-            for other in others:
-                first = first + other
-            return first
-        if isinstance(node, expressions.NegationExpression):
-            return -self._number(node.args[0], lanes)
-        if isinstance(node, expressions.ProductExpression):
-            left, right = (self._number(argument, lanes) for argument in node.args)
-            return left * right
+        try:
+            if isinstance(node, expressions.SumExpression):
+                first, *others = (self._number(argument, lanes) for argument in node.args)
+                for other in others:
+                    first = first + other
+                return first
+            if isinstance(node, expressions.NegationExpression):
+                return -self._number(node.args[0], lanes)
+            if isinstance(node, expressions.ProductExpression):
+                left, right = (self._number(argument, lanes) for argument in node.args)
+                return left * right
+        except TypeError as error:
+            raise NotTraceableError(
+                f"arithmetic with labels that are no numbers: {error}"
+            ) from error
         value = self.linear(node, lanes)
         return self._data(value)
 
@@ -418,34 +471,44 @@ class Evaluator:
 class _Renamed(Lanes):
     """The same lanes, with further names for positions: the inside of a named Expression."""
 
-    def __init__(self, lanes: Lanes, positions: dict[int, tuple[Axis, IndexArray]]) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        positions: dict[int, tuple[Axis, IndexArray]],
+        stands: dict[int, int | None],
+    ) -> None:
         super().__init__(lanes.shape, positions, lanes.parent, lanes.rows)
         self.same = lanes
-        self.own_templates = frozenset()
+        self.own_templates = lanes.own_templates
+        self._stands = stands
 
     def position(self, key: int) -> tuple[Axis, IndexArray]:
         found = self._positions.get(key)
         return self.same.position(key) if found is None else found
 
+    def standing_for(self, key: int) -> int | None:
+        return self._stands[key] if key in self._stands else self.same.standing_for(key)
 
-def scaled(value: Linear, factor: Any, lanes: Lanes) -> Linear:
-    """A linear expression times data over the same lanes."""
+
+def scaled(
+    value: Linear, factor: Any, lanes: Lanes, operation: Callable[..., Any] = np.multiply
+) -> Linear:
+    """A linear expression times (or divided by) data over the same lanes."""
     terms = []
     for term in value.terms:
         inner = factor
         if np.ndim(factor):
             for level in reversed(path(term.lanes, lanes)):
                 inner = level.inward(inner)
-        terms.append(
-            Term(term.columns, term.values * inner, term.lanes, term.component, term.plain)
-        )
-    return Linear(value.constant * factor, terms)
+        values = operation(term.values, inner)
+        terms.append(Term(term.columns, values, term.lanes, term.component, term.plain))
+    return Linear(operation(value.constant, factor), terms)
 
 
 def path(inner: Lanes, outer: Lanes) -> list[Lanes]:
     """Lanes from the inner ones out to, not including, the outer ones."""
     found = []
-    while not _same(inner, outer):
+    while not same_lanes(inner, outer):
         found.append(inner)
         assert inner.parent is not None
         inner = inner.parent
@@ -458,14 +521,35 @@ def _root(lanes: Lanes) -> Lanes:
     return lanes
 
 
-def _same(one: Lanes, other: Lanes) -> bool:
+def same_lanes(one: Lanes, other: Lanes) -> bool:
+    """Whether two lanes are the same, whatever names their positions have."""
     return _root(one) is _root(other)
+
+
+def _bound(
+    templates: tuple[Any, ...], axes: Sequence[Axis], places: Sequence[IndexArray]
+) -> dict[int, tuple[Axis, IndexArray]]:
+    """Positions by template; none for a rule that takes no indices."""
+    if templates and len(templates) != len(axes):
+        raise NotTraceableError(
+            f"a set has {len(axes)} dimensions, but is used with {len(templates)} indices; "
+            "declare it with dimen=..."
+        )
+    return {
+        tracing.template_key(template): (axis, place)
+        for template, axis, place in zip(templates, axes, places, strict=False)
+    }
+
+
+def _literal(value: Any) -> np.float64:
+    try:
+        return np.float64(value)
+    except (TypeError, ValueError):
+        raise NotTraceableError(f"{value!r} is no number") from None
 
 
 def _unknown(component: Any, error: UnknownLabelError) -> UnknownLabelError:
     """The same error with the component in it, once."""
-    if str(error).startswith("'"):
+    if error.component is not None:
         return error
-    told = UnknownLabelError(error.label)
-    told.args = (f"'{component.local_name}' has no index {error.label!r}",)
-    return told
+    return UnknownLabelError(error.label, component.local_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyomo.environ as pyo
@@ -26,11 +26,14 @@ class Named:
         Those that a variable is multiplied with or divided by.
     variables
         Whether it has any variable.
+    places
+        Those that stand inside an index, and say which member is meant.
     """
 
-    everywhere: frozenset[str]
-    coefficients: frozenset[str]
-    variables: bool
+    everywhere: frozenset[str] = _NOTHING
+    coefficients: frozenset[str] = _NOTHING
+    variables: bool = False
+    places: frozenset[str] = _NOTHING
 
 
 def named_parameters(node: Any, expression_trace: Callable[[Any], tracing.Trace]) -> Named:
@@ -50,40 +53,55 @@ def named_parameters(node: Any, expression_trace: Callable[[Any], tracing.Trace]
             _NOTHING.union(*(f.everywhere for f in found)),
             _NOTHING.union(*(f.coefficients for f in found)),
             any(f.variables for f in found),
+            _NOTHING.union(*(f.places for f in found)),
         )
 
     def component(owner: Any, indices: Any) -> Named:
-        # A parameter inside an index moves the variable: it counts as a coefficient.
         inside = all_of(indices).everywhere
         if owner.ctype is pyo.Param:
-            return Named(inside | {owner.local_name}, _NOTHING, False)
+            return Named(inside | {owner.local_name}, places=inside)
         if owner.ctype is pyo.Var:
-            return Named(inside, inside, True)
+            # A parameter inside an index moves the variable: it counts as a coefficient.
+            return Named(inside, inside, True, inside)
         if owner.ctype is pyo.Expression:
             body = walk(expression_trace(owner).expression)
-            return Named(body.everywhere | inside, body.coefficients | inside, body.variables)
-        return Named(inside, _NOTHING, False)
+            return Named(
+                body.everywhere | inside,
+                body.coefficients | inside,
+                body.variables,
+                body.places | inside,
+            )
+        return Named(inside, places=inside)
 
     def walk(one: Any) -> Named:
         if isinstance(one, tuple):
             return all_of(one)
         if isinstance(one, tracing.IndexTemplate) or not hasattr(one, "is_expression_type"):
-            return Named(_NOTHING, _NOTHING, False)
+            return Named()
         if isinstance(one, tracing.TemplateSumExpression):
-            return walk(tracing.summand(one))
+            body = walk(tracing.summand(one))
+            # The index of a set in a set says which terms there are.
+            over = all_of(
+                index
+                for group, _ in tracing.sum_groups(one)
+                if isinstance(group, tracing.GetItemExpression)
+                for index in group.args[1:]
+            ).everywhere
+            coefficients = body.coefficients | over
+            everywhere, places = body.everywhere | over, body.places | over
+            return Named(everywhere, coefficients, body.variables, places)
         if isinstance(one, tracing.GetItemExpression):
             return component(one.args[0], one.args[1:])
         if getattr(one, "ctype", None) in (pyo.Param, pyo.Var, pyo.Expression):
-            return component(one.parent_component(), ())
+            return component(one, ())
         if not one.is_expression_type():
-            return Named(_NOTHING, _NOTHING, False)
+            return Named()
         found = all_of(one.args)
         multiplies = isinstance(one, expressions.ProductExpression | expressions.DivisionExpression)
         if multiplies and found.variables:
-            data = [walk(argument) for argument in one.args]
-            factors = _NOTHING.union(*(f.everywhere for f in data if not f.variables))
-            inner = _NOTHING.union(*(f.coefficients for f in data))
-            return Named(found.everywhere, factors | inner, True)
+            factors = [walk(argument) for argument in one.args]
+            data = _NOTHING.union(*(f.everywhere for f in factors if not f.variables))
+            return replace(found, coefficients=found.coefficients | data)
         return found
 
     return walk(node)

@@ -1,42 +1,33 @@
 """The template compiler: an AbstractModel and named arrays in, a `LinearModel` out.
 
-A formulation is traced once (`Formulation`), whatever the data. With data it becomes a `Program`:
-each traced rule is evaluated over its whole index set in numpy, and the entries are laid out as a
-sparse matrix. No Pyomo object is made for a variable, a constraint or a value.
+A formulation is traced once (`Formulation`), whatever the data. With data (`data` says in which
+forms) it becomes a `Program`: each traced rule is evaluated over its whole index set in numpy, and
+the entries are laid out as a sparse matrix. No Pyomo object is made for a variable, a constraint or
+a value.
 
-Data by component name:
-
-=========================  =====================================================================
-component                  data
-=========================  =====================================================================
-set                        array of labels
-set of tuples              tuple of equally long arrays, one per dimension
-indexed set                ``(starts, members)``: members of the i-th index are
-                           ``members[starts[i]:starts[i + 1]]`` (a tuple of arrays for tuples)
-parameter                  number, or array over its index set (flat, or one dimension per set)
-=========================  =====================================================================
-
-A changed parameter re-evaluates only the rows, bounds and costs that name it (`Program.update`).
+A changed parameter re-evaluates only the rows, bounds and costs that name it (`Program.update`),
+and only their constants where it multiplies no variable.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ...errors import Flaw, InputError, UsageError
-from ..linear import Family, Labels, LinearModel
+from ..linear import Family, FloatArray, Labels, LinearModel
 from . import tracing
-from .assembly import RowBlock, dense_row, row_block, sparse_matrix
-from .lanes import Evaluator, FloatArray, Lanes, Linear, Term
+from .assembly import Assembly, dense_row, row_block
+from .data import Data
+from .lanes import Evaluator, Lanes, Linear
 from .names import Named, named_parameters
-from .spaces import SCALAR, Axis, IndexArray, Space, UnknownLabelError, axis_over
+from .spaces import SCALAR, Space, UnknownLabelError
 from .tracing import NotTraceableError, Trace, relations
 
 
@@ -56,6 +47,9 @@ class Formulation:
     ----------
     model
         AbstractModel; it is copied, not changed.
+    hold
+        Keep the AbstractModel alive. False for a table of formulations by model, which would
+        otherwise keep every model for ever.
 
     Raises
     ------
@@ -63,12 +57,14 @@ class Formulation:
         Something in it has no array form; the message says what.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.source = model
-        self.model = tracing.prepared(model)
+    def __init__(self, model: Any, *, hold: bool = True) -> None:
+        self._source: Callable[[], Any] = (lambda: model) if hold else weakref.ref(model)
+        self.declared = tracing.declarations(model)
+        tracing.prepare(self.declared)
+        self.model = self.declared.model
+        self.sets = {name: one.component for name, one in self.declared.sets.items()}
+        self.parameters = {name: one.component for name, one in self.declared.parameters.items()}
         self._expressions: dict[int, Trace] = {}
-        self.sets = {s.local_name: s for s in tracing.sets(self.model)}
-        self.parameters = {p.local_name: p for p in tracing.parameters(self.model)}
         self.variables = {v.local_name: v for v in tracing.variables(self.model)}
         self.bounds = {n: tracing.bounds_of(v) for n, v in self.variables.items()}
         self.domains = {n: tracing.domain_of(v) for n, v in self.variables.items()}
@@ -77,11 +73,35 @@ class Formulation:
             for component, trace in tracing.constraints(self.model)
         ]
         self.objective = tracing.objective(self.model)
-        self.objective_named = None if self.objective is None else self._named(self.objective[1])
+        self.objective_named = Named() if self.objective is None else self._named(self.objective[1])
         self.bounds_named = {
-            n: frozenset() if t is None else self._named(t).everywhere
-            for n, t in self.bounds.items()
+            n: Named() if t is None else self._named(t) for n, t in self.bounds.items()
         }
+        every = [self.objective_named, *self.bounds_named.values()]
+        every += [traced.named for traced in self.constraints]
+        #: Parameters that say which member of a component is meant.
+        self.placing = frozenset[str]().union(*(named.places for named in every))
+        #: Parameters that say how large a RangeSet is.
+        self.sizing = frozenset(
+            limit.local_name
+            for declared in self.declared.sets.values()
+            for limit in declared.limits or ()
+            if not isinstance(limit, int | float)
+        )
+
+    @property
+    def source(self) -> Any:
+        """The AbstractModel.
+
+        Raises
+        ------
+        UsageError
+            It is no longer there.
+        """
+        found = self._source()
+        if found is None:
+            raise UsageError("The AbstractModel of this formulation was deleted. Fix: keep it.")
+        return found
 
     def expression(self, component: Any) -> Trace:
         """Trace of a named Expression, made when first needed."""
@@ -96,7 +116,7 @@ class Formulation:
         Raises
         ------
         InputError
-            Data are missing, of a wrong shape, or use labels that are not in their sets.
+            Data are missing, of a wrong form, or use labels that are not in their sets.
         UsageError
             A name is not one of the formulation's.
         NotTraceableError
@@ -117,265 +137,168 @@ class Program:
         The arrays.
     """
 
+    linear: LinearModel
+
     def __init__(self, formulation: Formulation, data: Mapping[str, Any]) -> None:
         begin = time.perf_counter()
         self.formulation = formulation
-        known = {**formulation.sets, **formulation.parameters}
-        for name in data:
-            if name not in known:
-                raise UsageError.unknown("set or parameter", name, known)
-        missing = [
-            Flaw("is missing", field=name, fix="give its values by this name")
-            for name in known
-            if name not in data
-        ]
-        if missing:
-            raise InputError(missing, "Data of the formulation")
-        self._data = dict(data)
-        self._spaces: dict[int, tuple[Space, Any]] = {}
-        self._ragged: dict[int, tuple[Space, IndexArray, list[Axis], list[IndexArray]]] = {}
-        self._values: dict[str, tuple[FloatArray, Space]] = {}
-        self.variable_space = {n: self._index_space(v) for n, v in formulation.variables.items()}
-        self.first_column: dict[str, int] = {}
-        total = 0
-        for name, space in self.variable_space.items():
-            self.first_column[name] = total
-            total += space.size
-        self.columns = total
+        self._source = formulation.source
+        self.data = Data(formulation.declared, data)
+        if self.data.obstacle is not None:
+            raise NotTraceableError(self.data.obstacle)
+        self.variable_space = {
+            name: self.data.index_space(variable)
+            for name, variable in formulation.variables.items()
+        }
+        self.row_space = {
+            traced.component.local_name: self.data.index_space(traced.component)
+            for traced in formulation.constraints
+        }
+        self.first_column, self.columns = _places(self.variable_space)
+        self.first_row, self.rows = _places(self.row_space)
+        self._lanes: dict[tuple[str, str], Lanes] = {}
         self._evaluator = Evaluator(
-            space_of=self.space_of,
-            ragged_of=self._ragged_of,
-            parameter=self._parameter,
+            space_of=self.data.space_of,
+            ragged_of=self.data.ragged_of,
+            parameter=self.data.parameter,
             first_column=self.first_column,
             variable_space=self.variable_space,
             expression_trace=formulation.expression,
         )
-        try:
+        self._assembly = Assembly(self.columns)
+        with _as_input_errors():
             self.linear = self._compiled(begin)
-        except UnknownLabelError as error:
-            raise InputError(Flaw(str(error), fix="compare the sets of the formulation")) from None
-
-    # -- sets and parameters -----------------------------------------------------------------
-
-    def space_of(self, index_set: Any) -> Space:
-        """Space of a declared set, or of a product of sets."""
-        found = self._spaces.get(id(index_set))
-        if found is None:
-            found = self._spaces[id(index_set)] = (self._make_space(index_set), index_set)
-        return found[0]
-
-    def _make_space(self, index_set: Any) -> Space:
-        if index_set.local_name in self.formulation.sets:
-            return self._declared_space(index_set)
-        if not tracing.is_product(index_set):
-            raise NotTraceableError(f"the set {index_set}")
-        spaces = [self.space_of(part) for part in tracing.parts(index_set)]
-        axes = [axis for space in spaces for axis in space.axes]
-        if all(space.members is None for space in spaces):
-            return Space(axes)
-        grids = np.indices([space.size for space in spaces]).reshape(len(spaces), -1)
-        members = [
-            np.broadcast_to(place, space.grid_shape).reshape(-1)[chosen]
-            for space, chosen in zip(spaces, grids, strict=True)
-            for place in space.grid()
-        ]
-        return Space(axes, members)
-
-    def _declared_space(self, declared: Any) -> Space:
-        name = declared.local_name
-        given = self._data[name]
-        outer = tracing.within(declared)
-        if not isinstance(given, tuple):
-            axis = Axis(given)
-            if axis.first is None and len(set(axis.labels.tolist())) != len(axis):
-                raise InputError(Flaw("holds a label twice", field=name))
-            return Space([axis])
-        columns = [np.asarray(column) for column in given]
-        if len({len(column) for column in columns}) != 1:
-            raise InputError(Flaw("has columns of different lengths", field=name))
-        if outer is not None:
-            axes = [axis for part in tracing.parts(outer) for axis in self.space_of(part).axes]
-        else:
-            axes = [axis_over(column) for column in columns]
-        if len(axes) != len(columns):
-            what = f"has {len(columns)} columns for {len(axes)} dimensions"
-            raise InputError(Flaw(what, field=name))
-        members = [
-            axis.positions(column).astype(np.int32)
-            for axis, column in zip(axes, columns, strict=True)
-        ]
-        return Space(axes, members)
-
-    def _index_space(self, component: Any) -> Space:
-        return self.space_of(component.index_set()) if component.is_indexed() else SCALAR
-
-    def _ragged_of(self, declared: Any) -> tuple[Space, IndexArray, list[Axis], list[IndexArray]]:
-        found = self._ragged.get(id(declared))
-        if found is None:
-            space = self._index_space(declared)
-            starts, members = self._data[declared.local_name]
-            columns = members if isinstance(members, tuple) else (members,)
-            starts = np.asarray(starts, dtype=np.int64)
-            if len(starts) != space.size + 1 or (np.diff(starts) < 0).any():
-                allowed = f"{space.size + 1} rising numbers"
-                what = "has starts of a wrong form"
-                raise InputError(Flaw(what, field=declared.local_name, allowed=allowed))
-            outer = tracing.declared_within(declared)
-            axes = (
-                list(self.space_of(outer).axes)
-                if outer is not None
-                else [axis_over(column) for column in columns]
-            )
-            places = [
-                axis.positions(np.asarray(column))
-                for axis, column in zip(axes, columns, strict=True)
-            ]
-            found = self._ragged[id(declared)] = (space, starts, axes, places)
-        return found
-
-    def _parameter(self, component: Any) -> tuple[FloatArray, Space]:
-        name = component.local_name
-        found = self._values.get(name)
-        if found is None:
-            space = self._index_space(component)
-            found = self._values[name] = (self._flat_values(name, space), space)
-        return found
-
-    def _flat_values(self, name: str, space: Space) -> FloatArray:
-        given = self._data[name]
-        try:
-            values = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError):
-            what = "is not a number or an array of numbers"
-            raise InputError(Flaw(what, field=name, value=type(given).__name__)) from None
-        if space is SCALAR and values.size == 1:
-            return values.reshape(1)
-        if values.shape not in {space.grid_shape, (space.size,)}:
-            allowed = " or ".join(str(s) for s in {space.grid_shape, (space.size,)})
-            raise InputError(
-                Flaw("has the wrong shape", field=name, value=values.shape, allowed=allowed)
-            )
-        return values.reshape(-1)
 
     # -- compiling ---------------------------------------------------------------------------
 
     def _compiled(self, begin: float) -> LinearModel:
-        formulation = self.formulation
         lower, upper = np.empty(self.columns), np.empty(self.columns)
         integer = np.empty(self.columns, dtype=np.bool_)
-        for name in formulation.variables:
+        for name in self.formulation.variables:
             span = self._span(name)
-            lower[span], upper[span], integer[span] = self._bounds(name)
-        blocks: list[RowBlock] = []
-        sides: list[tuple[FloatArray, FloatArray]] = []
-        self.row_space: dict[str, Space] = {}
-        self.first_row: dict[str, int] = {}
-        rows = 0
-        for traced in formulation.constraints:
-            space = self._index_space(traced.component)
-            name = traced.component.local_name
-            lanes = self._lanes(traced, space)
-            body, low, high = self._relation(traced, lanes)
-            blocks.append(row_block(body.terms, lanes))
-            sides.append((_flat(low, space), _flat(high, space)))
-            self.row_space[name], self.first_row[name] = space, rows
-            rows += space.size
-        starts, indices, coefficients = sparse_matrix(blocks, self.columns)
-        cost, offset, maximize = self._objective()
+            lower[span], upper[span] = self._bounds(name)
+            integer[span] = self.formulation.domains[name][2]
+        row_lower, row_upper = np.empty(self.rows), np.empty(self.rows)
+        for traced in self.formulation.constraints:
+            span = self._rows(traced)
+            row_lower[span], row_upper[span] = self._family(traced)
+        starts, indices, coefficients = self._assembly.matrix()
+        cost, offset = self._objective()
         return LinearModel(
             cost=cost,
             starts=starts,
             indices=indices,
             coefficients=coefficients,
-            row_lower=np.concatenate([low for low, _ in sides]) if sides else np.empty(0),
-            row_upper=np.concatenate([high for _, high in sides]) if sides else np.empty(0),
+            row_lower=row_lower,
+            row_upper=row_upper,
             column_lower=lower,
             column_upper=upper,
             integer=integer,
             offset=offset,
-            maximize=maximize,
-            labels=self._labels(),
-            source=formulation.source,
+            maximize=self.formulation.objective is not None and self.formulation.objective[2],
+            labels=Labels(
+                lambda: self._families(self.variable_space, self.first_column),
+                lambda: self._families(self.row_space, self.first_row),
+            ),
+            source=self._source,
             build_seconds=time.perf_counter() - begin,
         )
 
-    @cached_property
-    def _lanes_of(self) -> dict[str, Lanes]:
-        return {}
-
-    def _lanes(self, traced: TracedConstraint, space: Space) -> Lanes:
+    def _family(self, traced: TracedConstraint) -> tuple[Any, Any]:
+        """Evaluate a constraint family: its entries go to the matrix, its limits are returned."""
         name = traced.component.local_name
-        found = self._lanes_of.get(name)
-        if found is None:
-            found = self._evaluator.lanes(space, traced.trace.templates)
-            self._lanes_of[name] = found
-        return found
+        space = self.row_space[name]
+        lanes = self._lanes_of("rows", name, space, traced.trace.templates)
+        body, low, high = self._relation(traced, lanes)
+        self._assembly.put(name, row_block(body.terms, lanes))
+        return _flat(low, space), _flat(high, space)
+
+    def _limits(self, traced: TracedConstraint) -> tuple[Any, Any]:
+        """Limits of a constraint family, its entries being known."""
+        name = traced.component.local_name
+        space = self.row_space[name]
+        lanes = self._lanes_of("rows", name, space, traced.trace.templates)
+        self._evaluator.with_terms = False
+        try:
+            _, low, high = self._relation(traced, lanes)
+        finally:
+            self._evaluator.with_terms = True
+        return _flat(low, space), _flat(high, space)
 
     def _relation(self, traced: TracedConstraint, lanes: Lanes) -> tuple[Linear, Any, Any]:
-        """Body, lower and upper side of a relation, all variables on the left."""
-        expression = traced.trace.expression
-        if isinstance(expression, tuple):
-            expression = relations.tuple_to_relational_expr(expression)
+        """Body, lower and upper limit of a relation.
+
+        Rows are turned as Pyomo turns them, so that duals have the same sign on either path: the
+        side with variables is the body; with variables on both sides it is left minus right.
+        """
+        relation = traced.trace.expression
         evaluate = self._evaluator.linear
-        arguments = [evaluate(argument, lanes) for argument in expression.args]
-        if isinstance(expression, relations.RangedExpression):
-            low, body, high = arguments
+        if isinstance(relation, relations.RangedExpression):
+            low, body, high = (evaluate(argument, lanes) for argument in relation.args)
             if low.terms or high.terms:
-                raise NotTraceableError(f"'{traced.component.name}' has variable limits")
+                raise NotTraceableError(f"'{traced.component.local_name}' has variable limits")
             return body, low.constant - body.constant, high.constant - body.constant
-        left, right = arguments
-        moved = [replace(term, values=-np.asarray(term.values)) for term in right.terms]
-        body = Linear(0.0, [*left.terms, *moved])
-        side = right.constant - left.constant
-        if isinstance(expression, relations.EqualityExpression):
-            return body, side, side
-        if isinstance(expression, relations.InequalityExpression):
-            # Pyomo states every inequality as "left ≤ right".
-            return body, -np.inf, side
-        raise NotTraceableError(f"'{traced.component.name}' is no equation or inequality")
+        left, right = (evaluate(argument, lanes) for argument in relation.args)
+        equal = isinstance(relation, relations.EqualityExpression)
+        varies_left, varies_right = (_varies(argument) for argument in relation.args)
+        if varies_right and not varies_left:
+            low = left.constant - right.constant
+            return right, low, low if equal else np.inf
+        moved = [replace(term, values=np.negative(term.values)) for term in right.terms]
+        high = right.constant - left.constant
+        # Pyomo states every inequality as "left ≤ right".
+        return Linear(0.0, [*left.terms, *moved]), high if equal else -np.inf, high
 
-    def _objective(self) -> tuple[FloatArray, float, bool]:
+    def _objective(self) -> tuple[FloatArray, float]:
         if self.formulation.objective is None:
-            return np.zeros(self.columns), 0.0, False
-        _, trace, maximize = self.formulation.objective
-        value = self._evaluator.linear(trace.expression, self._objective_lanes)
-        return dense_row(value.terms, self.columns), float(value.constant), maximize
+            return np.zeros(self.columns), 0.0
+        _, trace, _ = self.formulation.objective
+        lanes = self._lanes_of("objective", "", SCALAR, ())
+        value = self._evaluator.linear(trace.expression, lanes)
+        return dense_row(value.terms, self.columns), float(value.constant)
 
-    @cached_property
-    def _objective_lanes(self) -> Lanes:
-        return self._evaluator.lanes(SCALAR, ())
-
-    def _bounds(self, name: str) -> tuple[Any, Any, bool]:
-        low, high, integer = self.formulation.domains[name]
+    def _bounds(self, name: str) -> tuple[Any, Any]:
+        low, high, _ = self.formulation.domains[name]
         lower: Any = -np.inf if low is None else low
         upper: Any = np.inf if high is None else high
         trace = self.formulation.bounds[name]
-        if trace is not None:
-            space = self.variable_space[name]
-            lanes = self._evaluator.lanes(space, trace.templates or _unused(space))
-            sides = [
-                None if side is None else _flat(self._evaluator.linear(side, lanes).constant, space)
-                for side in trace.expression
-            ]
-            lower = lower if sides[0] is None else np.maximum(lower, sides[0])
-            upper = upper if sides[1] is None else np.minimum(upper, sides[1])
-        return lower, upper, integer
+        if trace is None:
+            return lower, upper
+        space = self.variable_space[name]
+        lanes = self._lanes_of("bounds", name, space, trace.templates)
+        sides = [
+            None if side is None else self._evaluator.linear(side, lanes)
+            for side in trace.expression
+        ]
+        if any(side is not None and side.terms for side in sides):
+            raise NotTraceableError(f"the bounds of '{name}' hold a variable")
+        first, last = (None if s is None else _flat(s.constant, space) for s in sides)
+        return (
+            lower if first is None else np.maximum(lower, first),
+            upper if last is None else np.minimum(upper, last),
+        )
+
+    def _lanes_of(self, kind: str, name: str, space: Space, templates: tuple[Any, ...]) -> Lanes:
+        """Lanes of a component, the same ones each time: what is kept is kept by lanes."""
+        found = self._lanes.get((kind, name))
+        if found is None:
+            found = self._lanes[kind, name] = self._evaluator.lanes(space, templates)
+        return found
 
     def _span(self, name: str) -> slice:
         first = self.first_column[name]
         return slice(first, first + self.variable_space[name].size)
 
-    def _labels(self) -> Labels:
-        def families(spaces: Mapping[str, Space], first: Mapping[str, int], kind: str) -> Any:
-            for name, space in spaces.items():
-                component = self.formulation.model.component(name)
-                positions = np.arange(first[name], first[name] + space.size)
-                yield Family(name, positions, _indexer(space, component), doc=component.doc)
+    def _rows(self, traced: TracedConstraint) -> slice:
+        name = traced.component.local_name
+        first = self.first_row[name]
+        return slice(first, first + self.row_space[name].size)
 
-        return Labels(
-            lambda: families(self.variable_space, self.first_column, "Var"),
-            lambda: families(self.row_space, self.first_row, "Constraint"),
-        )
+    def _families(self, spaces: Mapping[str, Space], first: Mapping[str, int]) -> Iterator[Family]:
+        for name, space in spaces.items():
+            component = self.formulation.model.component(name)
+            positions = np.arange(first[name], first[name] + space.size)
+            yield Family(name, positions, _indexer(space, component), doc=component.doc)
 
     # -- changing ----------------------------------------------------------------------------
 
@@ -385,68 +308,115 @@ class Program:
         Parameters
         ----------
         parameters
-            New values by name, of the same shape as before.
+            New values by name, in any form that `data` describes.
 
         Returns
         -------
         LinearModel
-            The changed arrays; what did not change is shared with the arrays before.
+            What a fresh compilation would give; arrays that did not change are the same objects
+            as before.
 
         Raises
         ------
         UsageError
-            A name is not a parameter of the formulation.
+            A name is not a parameter of the formulation, or says how large a set is.
         InputError
-            An array has the wrong shape.
+            Values have the wrong form, are outside their domain or name no label. Nothing is
+            changed then.
         """
-        for name in parameters:
-            if name not in self.formulation.parameters:
-                raise UsageError.unknown("parameter", name, self.formulation.parameters)
         begin = time.perf_counter()
-        self._data.update(parameters)
-        for name in parameters:
-            self._values.pop(name, None)
-        changed = frozenset(parameters)
-        fields: dict[str, Any] = {}
-        if any(traced.named.coefficients & changed for traced in self.formulation.constraints):
-            self.linear = self._compiled(begin)
+        sizing = sorted(self.formulation.sizing & parameters.keys())
+        if sizing:
+            raise UsageError(f"'{sizing[0]}' says how large a set is. Fix: compile anew.")
+        before = self.data.state()
+        changed = self.data.change(parameters)
+        if not changed:
             return self.linear
-        fields |= self._changed_sides(changed)
-        fields |= self._changed_bounds(changed)
-        named = self.formulation.objective_named
-        if named is not None and named.everywhere & changed:
-            cost, offset, _ = self._objective()
-            fields |= {"cost": cost, "offset": offset}
+        try:
+            with _as_input_errors():
+                fields = self._changed(changed)
+        except Exception:
+            self.data.restore(before)
+            self._evaluator.forget()
+            with _as_input_errors():
+                self._compiled(begin)
+            raise
         seconds = time.perf_counter() - begin
         self.linear = replace(self.linear, **fields, build_seconds=seconds)
         return self.linear
 
-    def _changed_sides(self, changed: frozenset[str]) -> dict[str, Any]:
+    def _changed(self, changed: frozenset[str]) -> dict[str, Any]:
+        """Arrays that differ after a change of parameters."""
+        if changed & self.formulation.placing:
+            self._evaluator.forget()
+        now: dict[str, Any] = {}
+        self._change_rows(changed, now)
+        self._change_bounds(changed, now)
+        if self.formulation.objective_named.everywhere & changed:
+            now["cost"], now["offset"] = self._objective()
+        return {name: new for name, new in now.items() if _differs(getattr(self.linear, name), new)}
+
+    def _change_rows(self, changed: frozenset[str], now: dict[str, Any]) -> None:
         touched = [t for t in self.formulation.constraints if t.named.everywhere & changed]
         if not touched:
-            return {}
+            return
         lower, upper = self.linear.row_lower.copy(), self.linear.row_upper.copy()
-        self._evaluator.with_terms = False
-        try:
-            for traced in touched:
-                name = traced.component.local_name
-                space = self.row_space[name]
-                _, low, high = self._relation(traced, self._lanes(traced, space))
-                span = slice(self.first_row[name], self.first_row[name] + space.size)
-                lower[span], upper[span] = _flat(low, space), _flat(high, space)
-        finally:
-            self._evaluator.with_terms = True
-        return {"row_lower": lower, "row_upper": upper}
+        entries = False
+        for traced in touched:
+            inside = bool(traced.named.coefficients & changed)
+            entries |= inside
+            span = self._rows(traced)
+            lower[span], upper[span] = self._family(traced) if inside else self._limits(traced)
+        now |= {"row_lower": lower, "row_upper": upper}
+        if entries:
+            now["starts"], now["indices"], now["coefficients"] = self._assembly.matrix()
 
-    def _changed_bounds(self, changed: frozenset[str]) -> dict[str, Any]:
-        touched = [n for n, named in self.formulation.bounds_named.items() if named & changed]
+    def _change_bounds(self, changed: frozenset[str], now: dict[str, Any]) -> None:
+        named = self.formulation.bounds_named.items()
+        touched = [name for name, one in named if one.everywhere & changed]
         if not touched:
-            return {}
+            return
         lower, upper = self.linear.column_lower.copy(), self.linear.column_upper.copy()
         for name in touched:
             span = self._span(name)
-            lower[span], upper[span], _ = self._bounds(name)
-        return {"column_lower": lower, "column_upper": upper}
+            lower[span], upper[span] = self._bounds(name)
+        now |= {"column_lower": lower, "column_upper": upper}
+
+
+class _as_input_errors(np.errstate):  # noqa: N801 - reads as a phrase
+    """Unknown labels become errors of the input; what cannot be computed becomes NaN, quietly.
+
+    NaN and infinities are found, and named by row and column, when the arrays are checked.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(all="ignore")
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        super().__exit__(kind, error, trace)
+        if isinstance(error, UnknownLabelError):
+            flaw = Flaw(
+                "is no index of it",
+                field=error.component,
+                value=error.label,
+                fix="compare the sets of the formulation",
+            )
+            raise InputError(flaw) from None
+
+
+def _places(spaces: Mapping[str, Space]) -> tuple[dict[str, int], int]:
+    """First place of each component, and the number of places."""
+    first: dict[str, int] = {}
+    total = 0
+    for name, space in spaces.items():
+        first[name] = total
+        total += space.size
+    return first, total
+
+
+def _varies(argument: Any) -> bool:
+    """Whether Pyomo takes a side of a relation for one with variables."""
+    return hasattr(argument, "is_expression_type") and bool(argument.is_potentially_variable())
 
 
 def _flat(values: Any, space: Space) -> FloatArray:
@@ -454,15 +424,10 @@ def _flat(values: Any, space: Space) -> FloatArray:
     return np.broadcast_to(values, space.grid_shape).reshape(-1)
 
 
-def _unused(space: Space) -> tuple[Any, ...]:
-    return tuple(_Anonymous(i) for i in range(len(space.axes)))
-
-
-class _Anonymous:
-    """Stands for the templates of a rule that has none."""
-
-    def __init__(self, number: int) -> None:
-        self._id = -1 - number
+def _differs(old: Any, new: Any) -> bool:
+    if isinstance(old, np.ndarray):
+        return old is not new and not np.array_equal(old, new)
+    return bool(old != new)
 
 
 def _indexer(space: Space, component: Any) -> Any:
@@ -477,4 +442,4 @@ def _indexer(space: Space, component: Any) -> Any:
     return make
 
 
-__all__ = ["Formulation", "Program", "Term"]
+__all__ = ["Formulation", "Program"]

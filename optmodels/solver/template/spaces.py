@@ -7,6 +7,7 @@ index set of a component: the product of axes, or a sparse list of tuples over t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -29,9 +30,12 @@ _TABLE_PLACES = 1_000_000
 class UnknownLabelError(LookupError):
     """A label, or a tuple of labels, is not in the set where it is looked up."""
 
-    def __init__(self, label: object) -> None:
-        super().__init__(f"the label {label!r} is not in the set")
-        self.label = label
+    def __init__(self, label: Any, component: str | None = None) -> None:
+        parts = label if isinstance(label, tuple) else (label,)
+        plain = tuple(part.item() if isinstance(part, np.generic) else part for part in parts)
+        self.label = plain if isinstance(label, tuple) else plain[0]
+        self.component = component
+        super().__init__(f"{component or 'a set'} has no index {self.label!r}")
 
 
 class Axis:
@@ -43,12 +47,62 @@ class Axis:
         The labels, each once: integers, strings, timestamps, anything hashable.
     """
 
-    def __init__(self, labels: Sequence[Any] | NDArray[Any]) -> None:
-        self.labels = _as_labels(labels)
+    def __init__(self, labels: Any) -> None:
+        self.labels = self.as_labels(labels)
         self._maps: dict[int, tuple[Axis, IndexArray]] = {}
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @staticmethod
+    def as_labels(labels: Any) -> NDArray[Any]:
+        """Labels as an array: 64-bit integers, or the Python objects they are.
+
+        Raises
+        ------
+        ValueError
+            A label is NaN or None, or the labels are not in a row.
+        TypeError
+            A label cannot be looked up.
+        """
+        array = labels if isinstance(labels, np.ndarray) else None
+        if isinstance(labels, range):
+            array = np.arange(labels.start, labels.stop, labels.step)
+        elif isinstance(labels, pd.Series | pd.Index):
+            array = labels.to_numpy()
+            labels = labels.tolist()  # timestamps with their time zone
+        elif array is None and all(type(label) is int for label in labels):
+            array = np.array(labels, dtype=np.int64)
+        if array is not None and array.dtype.kind in "iu":
+            if array.ndim != 1:
+                raise ValueError("they are not in a row")
+            return array.astype(np.int64, copy=False)
+        # Strings, timestamps and mixtures are kept as the objects they are: numpy would turn
+        # ["a", 1] into two strings.
+        if isinstance(labels, np.ndarray):
+            labels = pd.Index(labels).tolist() if labels.dtype.kind == "M" else labels.tolist()
+        values = list(labels)
+        kept = np.empty(len(values), dtype=object)
+        kept[:] = [value.item() if isinstance(value, np.generic) else value for value in values]
+        if any(_missing(value) for value in kept):
+            raise ValueError("NaN or None is no label")
+        hash(tuple(kept))
+        return kept
+
+    @cached_property
+    def repeated(self) -> Any:
+        """A label that is there twice; None if there is none."""
+        if self.first is not None or not len(self):
+            return None
+        if self.labels.dtype.kind == "i":
+            ordered, _ = self._sorted
+            twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+            return int(ordered[twice[0]]) if twice.size else None
+        if len(self._table) == len(self):
+            return None
+        # The table keeps the last place of a label.
+        places = enumerate(self.labels.tolist())
+        return next(label for place, label in places if self._table[label] != place)
 
     @cached_property
     def first(self) -> int | None:
@@ -187,6 +241,9 @@ class Space:
         if self._table is not None:
             found: IndexArray = self._table[key]
             missing = found < 0
+        elif not self.size:
+            missing = np.ones(np.shape(key), dtype=np.bool_)
+            found = np.zeros(np.shape(key), dtype=np.int32)
         else:
             ordered, order = self._keys
             near = np.minimum(np.searchsorted(ordered, key), self.size - 1)
@@ -202,23 +259,48 @@ class Space:
             )
         return found
 
+    def first_twice(self) -> int | None:
+        """Place of a member of a sparse set that was there before; None if there is none."""
+        if self.size < 2:
+            return None
+        ordered, order = self._keys
+        twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+        if not twice.size:
+            return None
+        return int(twice[0]) + 1 if order is None else int(order[twice[0] + 1])
+
+    def label(self, member: int) -> Any:
+        """Label of a member: None for a scalar, a tuple where there are several axes."""
+        if not self.axes:
+            return None
+        if self.members is None:
+            places: Sequence[Any] = np.unravel_index(member, self.shape)
+        else:
+            places = [place[member] for place in self.members]
+        found = [axis.labels[place] for axis, place in zip(self.axes, places, strict=True)]
+        plain = [label.item() if isinstance(label, np.generic) else label for label in found]
+        return plain[0] if len(plain) == 1 else tuple(plain)
+
     def index(self, names: list[str] | None = None) -> pd.Index:
         """Labels of the members as a pandas index."""
         if not self.axes:
             return scalar_index()
-        if self.members is None:
-            labels = [axis.labels for axis in self.axes]
-        else:
-            columns = zip(self.axes, self.members, strict=True)
-            labels = [axis.labels[place] for axis, place in columns]
-        if len(labels) == 1:
+        # Lists, not arrays of objects: pandas sees timestamps and strings for what they are.
+        labels = [axis.labels.tolist() for axis in self.axes]
+        if len(labels) == 1 and self.members is None:
             flat: pd.Index = pd.Index(labels[0], name=names[0] if names else None)
             return flat
-        make: Any = (
-            pd.MultiIndex.from_product if self.members is None else (pd.MultiIndex.from_arrays)
-        )
+        make: Any = pd.MultiIndex.from_product
+        if self.members is not None:
+            columns = zip(self.axes, self.members, strict=True)
+            labels = [axis.labels[place].tolist() for axis, place in columns]
+            make = pd.MultiIndex.from_arrays
         several: pd.Index = make(labels, names=names)
         return several
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
 
 
 SCALAR = Space(())
@@ -229,7 +311,6 @@ def axis_over(labels: NDArray[Any]) -> Axis:
 
     Integers that lie close together get all integers between them: no search is needed then.
     """
-    labels = np.asarray(labels)
     if labels.dtype.kind in "iu" and labels.size:
         low, high = int(labels.min()), int(labels.max())
         if high - low < max(_TABLE_SPARE * labels.size, _TABLE_PLACES):
@@ -237,17 +318,3 @@ def axis_over(labels: NDArray[Any]) -> Axis:
     if labels.dtype.kind in "iu":
         return Axis(np.unique(labels))
     return Axis(list(dict.fromkeys(labels.tolist())))
-
-
-def _as_labels(labels: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
-    array = labels if isinstance(labels, np.ndarray) else None
-    if array is None and all(type(label) is int for label in labels):
-        array = np.array(labels, dtype=np.int64)
-    if array is not None and array.dtype.kind in "iu":
-        return array
-    # Strings, timestamps and mixtures are kept as the objects they are: numpy would turn
-    # ["a", 1] into two strings.
-    values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
-    kept = np.empty(len(values), dtype=object)
-    kept[:] = values
-    return kept

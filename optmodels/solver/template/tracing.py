@@ -1,8 +1,14 @@
 """Every touch of Pyomo's inside: tracing rules, and reading what an AbstractModel declares.
 
 A rule is traced once, with placeholders in place of indices; what comes out is an expression tree
-over `IndexTemplate`s, sums over sets, and references to components by name. Nothing of the data
-enters Pyomo: each set is given a single placeholder member, each parameter a placeholder value.
+over `IndexTemplate`s, sums over sets, and references to components. Nothing of the data enters
+Pyomo: every set has a single placeholder member, every parameter is mutable and without value.
+
+A rule is ordinary Python, and may look where no placeholder can answer: how many members a set
+has, which is the first, whether a label is in it. `Pyomo`'s own tracing would answer from the
+placeholders, and expand ``sum(... for i in [1, 2] for j in m.J)`` to its first term; either gives
+a wrong model without a word. Here such looks end the trace (`NotTraceableError`), and the model
+goes the ordinary way.
 
 Pyomo keeps most of this private. All names that are not its public interface are used in this
 module and nowhere else; `tests/solver/test_tracing.py` has a test for each.
@@ -10,31 +16,40 @@ module and nowhere else; `tests/solver/test_tracing.py` has a test for each.
 
 from __future__ import annotations
 
+import builtins
+import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import GeneratorType
 from typing import Any
 
 import pyomo.environ as pyo
-from pyomo.core.base.set import SetProduct
+from pyomo.core.base.set import SetOperator, SetProduct, _FiniteSetMixin
 from pyomo.core.expr import relational_expr as relations
 from pyomo.core.expr.template_expr import (
+    GetAttrExpression,
     GetItemExpression,
     IndexTemplate,
     TemplateSumExpression,
-    templatize_rule,
+    _template_iter_context,
+    _TemplateIterManager,
 )
 
-#: `templatize_rule` replaces the builtin ``sum`` while it runs: never in two threads at once.
+#: While a rule is traced, the builtin ``sum`` and the iteration of sets are replaced: never by two
+#: threads at once.
 _TRACING = threading.Lock()
+_NUMBERS = itertools.count(1)
+_SUM = builtins.sum
+_MEMBERS = _FiniteSetMixin.__iter__
 
-#: Members of every set while rules are traced. A rule may name one of them itself, as in `m.x[0]`;
-#: any other label of its own is not found then, and the model is left to the standard path.
-PLACEHOLDERS = (0, 1)
+#: The only member of every set while rules are traced; no one would write it in a rule.
+PLACEHOLDER = 8_317_205_946_113
 
 
 class NotTraceableError(Exception):
-    """The formulation uses something that cannot be traced; the reason is the message."""
+    """The formulation uses something that has no array form; the reason is the message."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,7 @@ class Trace:
     Attributes
     ----------
     expression
-        Expression tree over templates; a tuple for bounds and ranged constraints by tuple.
+        Expression tree over templates; a pair for bounds.
     templates
         The index templates of the component, in the order of its dimensions.
     """
@@ -53,67 +68,348 @@ class Trace:
     templates: tuple[Any, ...]
 
 
-def prepared(formulation: Any) -> Any:
-    """Copy of an AbstractModel that is ready for tracing; the model itself is not changed.
+@dataclass(frozen=True)
+class DeclaredSet:
+    """What an AbstractModel says about a set.
+
+    Attributes
+    ----------
+    component
+        The set, in the copy that is traced.
+    dimension
+        Number of labels in a member; None where the model does not say.
+    within
+        Set that it is a subset of: a declared one, a product, or one of everybody's such as
+        ``Integers``; None where the model does not say.
+    members
+        Members that the model gives itself; None for none.
+    limits
+        Start, end and step of a ``RangeSet``: numbers or scalar parameters.
+    obstacle
+        Why it has no array form; None where it has.
+    """
+
+    component: Any
+    dimension: int | None
+    within: Any = None
+    members: list[Any] | None = None
+    limits: tuple[Any, ...] | None = None
+    obstacle: str | None = None
+
+
+@dataclass(frozen=True)
+class DeclaredParameter:
+    """What an AbstractModel says about a parameter.
+
+    Attributes
+    ----------
+    component
+        The parameter, in the copy that is traced.
+    domain
+        Set of allowed values.
+    default
+        Value where the data have none; None where the model does not say.
+    obstacle
+        Why it has no array form without data, and with them (`strict`).
+    """
+
+    component: Any
+    domain: Any
+    default: float | None = None
+    obstacle: str | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """A copy of an AbstractModel that is ready for tracing, and its sets and parameters."""
+
+    model: Any
+    sets: dict[str, DeclaredSet]
+    parameters: dict[str, DeclaredParameter]
+
+
+# -- declarations ------------------------------------------------------------------------------
+
+
+def declarations(formulation: Any) -> Declarations:
+    """Copy an AbstractModel and set up its sets and parameters; the model is not changed."""
+    model = formulation.clone()
+    sets: dict[str, DeclaredSet] = {}
+    parameters: dict[str, DeclaredParameter] = {}
+    for component in model.component_objects(descend_into=False):
+        name = component.local_name
+        if component.ctype is pyo.RangeSet:
+            sets[name] = _range(component)
+        elif component.ctype is pyo.Set and not isinstance(component, SetOperator):
+            sets[name] = _set(component, sets)
+        elif component.ctype is pyo.Param:
+            parameters[name] = _parameter(component)
+    return Declarations(model, sets, parameters)
+
+
+def _range(component: Any) -> DeclaredSet:
+    limits = tuple(getattr(component, "_init_data", ((), None))[0])
+    limits = (1, *limits) if len(limits) == 1 else limits
+    component._init_data = ((PLACEHOLDER, PLACEHOLDER), component._init_data[1])
+    obstacle = None
+    if not 2 <= len(limits) <= 3 or not all(_plain_limit(limit) for limit in limits):
+        obstacle = f"the limits of the RangeSet '{component.local_name}'"
+    if any(getattr(component, f"_init_{what}", None) for what in ("validate", "filter")):
+        obstacle = f"the RangeSet '{component.local_name}' has a filter or validation"
+    constant = [*component] if component.is_constructed() else None
+    if constant is None:
+        component.construct()
+    _watch(component, _SET_QUESTIONS)
+    return DeclaredSet(component, 1, None, constant, limits, obstacle)
+
+
+def _plain_limit(limit: Any) -> bool:
+    return isinstance(limit, int | float) or getattr(limit, "ctype", None) is pyo.Param
+
+
+def _set(component: Any, known: dict[str, DeclaredSet]) -> DeclaredSet:
+    name = component.local_name
+    obstacle = None
+    if component._filter is not None or component._validate is not None:
+        obstacle = f"the set '{name}' has a filter or validation"
+    values, members = component._init_values, None
+    if values is not None:
+        if values.constant() and not component.is_indexed():
+            own = pyo.Set(initialize=list(values(component.parent_block(), None)))
+            own.construct()
+            members = list(own)
+        else:
+            obstacle = f"the members of the set '{name}' are given by a rule"
+    within = _domain_of(component._init_domain)
+    dimension = component._init_dimen(component.parent_block(), None)
+    if not isinstance(dimension, int):
+        dimension = _dimension(within, known)
+    elif dimension == 0:
+        dimension = None
+    # The placeholder is in no domain, and passes no filter.
+    component._filter = component._validate = component._init_values = None
+    component._init_domain._set = None
+    place = (PLACEHOLDER,) * dimension if (dimension or 1) > 1 else PLACEHOLDER
+    if component.is_indexed():
+        _construct_index(component)
+        component.construct({index: [place] for index in component.index_set()})
+    else:
+        component.construct({None: [place]})
+        _watch(component, _SET_QUESTIONS)
+    return DeclaredSet(component, dimension, within, members, None, obstacle)
+
+
+def _domain_of(initial: Any) -> Any:
+    """Set named as the domain of a set; None where there is none, or a rule chooses it."""
+    found = getattr(initial, "_set", None)
+    if found is not None and callable(getattr(found, "constant", None)):
+        found = found(None, None) if found.constant() else None
+    return found
+
+
+def _dimension(index_set: Any, known: dict[str, DeclaredSet]) -> int | None:
+    if index_set is None:
+        return None
+    if is_product(index_set):
+        # A set that does not say how wide it is has a single placeholder, no tuple.
+        return _SUM(_dimension(part, known) or 1 for part in parts(index_set))
+    declared = known.get(getattr(index_set, "local_name", ""))
+    if declared is not None and declared.component is index_set:
+        return declared.dimension
+    return None
+
+
+def _parameter(component: Any) -> DeclaredParameter:
+    name = component.local_name
+    default, rule = component._default_val, component._rule
+    value = None if default is component.NoValue else default
+    obstacle = None
+    if value is not None and not isinstance(value, int | float):
+        value, obstacle = None, f"the default of the parameter '{name}' is no number"
+    if rule is not None:
+        own = rule(component.parent_block(), None) if rule.constant() else None
+        if isinstance(own, int | float):
+            value = own
+        else:
+            obstacle = f"the values of the parameter '{name}' are given by a rule"
+    strict = component._validate is not None
+    if strict:
+        obstacle = f"the parameter '{name}' has a validation"
+    # Without value, and mutable: an immutable one would enter the trace as a number.
+    component._mutable, component._rule = True, None
+    component._default_val, component._validate = component.NoValue, None
+    _construct_index(component)
+    component.construct({})
+    if component.is_indexed():
+        _watch(component, _MEMBER_QUESTIONS, getitem=True)
+    found = DeclaredParameter(component, component.domain, value, obstacle, strict)
+    component.domain = pyo.Any
+    return found
+
+
+def _construct_index(component: Any) -> None:
+    for anonymous in component._anonymous_sets or ():
+        anonymous.construct()
+
+
+_HARMLESS = {pyo.Set, pyo.RangeSet, pyo.Param, pyo.Suffix}
+_SET_QUESTIONS = (
+    "__len__", "__contains__", "__getitem__", "at", "bounds", "data", "first", "last", "next",
+    "nextw", "ord", "ordered_data", "prev", "prevw", "sorted_data",
+)  # fmt: skip
+_MEMBER_QUESTIONS = ("__contains__", "__iter__", "__len__", "items", "keys", "values")
+
+
+def _watch(component: Any, questions: tuple[str, ...], *, getitem: bool = False) -> None:
+    """Let a component refuse, while a rule is traced, what only its data can answer."""
+    base = type(component)
+
+    def refusing(name: str) -> Callable[..., Any]:
+        original = getattr(base, name)
+
+        def ask(self: Any, *args: Any, **kwargs: Any) -> Any:
+            context = _TemplateIterManager.context
+            if isinstance(context, _Context) and context.asking:
+                raise NotTraceableError(f"it asks for `{name}` of '{self.local_name}'")
+            return original(self, *args, **kwargs)
+
+        return ask
+
+    names = [name for name in questions if hasattr(base, name)]
+    space: dict[str, Any] = {
+        name: refusing(name) for name in names if callable(getattr(base, name))
+    }
+    if getitem:
+        space["__getitem__"] = _item
+    component.__class__ = type(base.__name__, (base,), {"__slots__": (), **space})
+
+
+def _item(component: Any, index: Any) -> Any:
+    """``m.x[index]`` as a node of the trace, whatever the labels."""
+    flat = tuple(_flattened(index))
+    if any(isinstance(label, slice) or label is Ellipsis or label is None for label in flat):
+        raise NotTraceableError(f"a slice of '{component.local_name}'")
+    return GetItemExpression((component, *flat))
+
+
+def _flattened(index: Any) -> Iterator[Any]:
+    if isinstance(index, tuple):
+        for part in index:
+            yield from _flattened(part)
+    else:
+        yield index
+
+
+def prepare(declared: Declarations) -> None:
+    """Set up variables and named Expressions for tracing.
 
     Raises
     ------
     NotTraceableError
-        It holds components that have no array form.
+        The model holds components that have no array form.
     """
-    model = formulation.clone()
-    allowed = {pyo.Set, pyo.RangeSet, pyo.Param, pyo.Var, pyo.Expression, pyo.Constraint,
-               pyo.Objective, pyo.BuildAction, pyo.BuildCheck, pyo.Suffix}  # fmt: skip
-    for component in model.component_objects(descend_into=False):
-        if component.ctype not in allowed:
-            raise NotTraceableError(f"{component.ctype.__name__} '{component.name}'")
-        if component.ctype in (pyo.BuildAction, pyo.BuildCheck) or component.ctype is pyo.RangeSet:
-            raise NotTraceableError(f"{component.ctype.__name__} '{component.name}'")
+    own = {pyo.Var, pyo.Expression, pyo.Constraint, pyo.Objective}
+    for component in declared.model.component_objects(descend_into=False):
+        kind, name = component.ctype, component.local_name
+        if kind not in own | _HARMLESS or isinstance(component, pyo.ConstraintList | pyo.VarList):
+            raise NotTraceableError(f"the {type(component).__name__} '{name}'")
         try:
-            _construct(component)
-        except NotTraceableError:
-            raise
+            if kind is pyo.Var:
+                component._dense, component._rule_init = False, None
+                _construct_index(component)
+                _construct_without_bounds(component)
+            elif kind is pyo.Expression:
+                # Only the declaration matters: the rule is traced when the expression is used.
+                rule, component._rule = component._rule, None
+                component.construct()
+                component._rule = rule
+            elif kind in (pyo.Constraint, pyo.Objective):
+                _construct_index(component)
         except Exception as error:
-            raise NotTraceableError(f"'{component.name}' cannot be set up: {error}") from error
-    return model
+            raise NotTraceableError(f"'{name}' cannot be set up: {_line(error)}") from error
+        if kind in (pyo.Var, pyo.Expression) and component.is_indexed():
+            _watch(component, _MEMBER_QUESTIONS, getitem=True)
 
 
-def _construct(component: Any) -> None:
-    kind = component.ctype
-    if component.is_constructed():
-        return
-    if kind is pyo.Set:
-        if getattr(component, "_init_values", None) is not None:
-            raise NotTraceableError(f"the set '{component.name}' has members of its own")
-        if component.is_indexed():
-            component.construct({index: [] for index in component.index_set()})
-        else:
-            component.construct({None: _placeholders(component)})
-    elif kind is pyo.Param:
-        if component._default_val is not component.NoValue or component._rule is not None:
-            raise NotTraceableError(f"the parameter '{component.name}' has values of its own")
-        # An immutable parameter would be folded into the trace as a number.
-        component._mutable = True
-        component.construct({})
-    elif kind is pyo.Var:
-        component._dense = False
-        component.construct()
-    elif kind is pyo.Expression:
-        # Only the declaration matters: the rule is traced when the expression is used.
-        rule, component._rule = component._rule, None
-        component.construct()
-        component._rule = rule
+def _construct_without_bounds(variable: Any) -> None:
+    """Construct a variable; bounds and domain may need data, and are traced on their own."""
+    bounds, domain = variable._rule_bounds, variable._rule_domain
+    variable._rule_bounds = None
+    variable.construct()
+    variable._rule_bounds, variable._rule_domain = bounds, domain
 
 
-def _placeholders(component: Any) -> list[Any]:
-    """Members that the set's own domain admits."""
-    domain = component._init_domain(component.parent_block(), None, component)
-    if isinstance(domain, SetProduct):
-        return list(domain)
-    dimensions = component.dimen if isinstance(component.dimen, int) else 1
-    if dimensions > 1:
-        return [(label,) * dimensions for label in PLACEHOLDERS]
-    return [label for label in PLACEHOLDERS if label in domain] or [next(iter(domain))]
+# -- tracing -----------------------------------------------------------------------------------
+
+
+class _Context(_template_iter_context):  # type: ignore[misc]
+    """Replaces ``sum`` and the iteration of sets, for the tracing thread only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Template numbers are unique among all traces: traces are evaluated inside each other.
+        self.thread = threading.get_ident()
+        self.quiet = False
+
+    @property
+    def asking(self) -> bool:
+        """Whether a question comes from the rule being traced, not from Pyomo or elsewhere."""
+        return (
+            self.thread == threading.get_ident()
+            and not self.quiet
+            and not _TemplateIterManager.paused
+        )
+
+    def next_id(self) -> int:
+        return next(_NUMBERS)
+
+    def get_iter(self, source: Any) -> Any:
+        if threading.get_ident() != self.thread:
+            return _MEMBERS(source)
+        return super().get_iter(source)
+
+    def sum_template(self, terms: Any, start: Any = 0) -> Any:
+        if threading.get_ident() != self.thread or not isinstance(terms, GeneratorType):
+            return _SUM(terms, start)
+        before = len(self.cache)
+        nothing = object()
+        first = next(terms, nothing)
+        opened = self.cache[before:]
+        del self.cache[before:]
+        if not opened:
+            return start if first is nothing else _SUM(terms, start + first)
+        if first is nothing or not _runs_over(terms, opened):
+            raise NotTraceableError("a sum over sets that has a condition or another loop in it")
+        total = TemplateSumExpression((first,), opened)
+        return total if isinstance(start, int) and start == 0 else start + total
+
+
+def _runs_over(generator: Any, opened: list[tuple[Any, ...]]) -> bool:
+    """Whether the loops of a generator are over these sets and nothing else."""
+    frame = generator.gi_frame
+    if frame is None:
+        return False
+    code = frame.f_code
+    found: set[int] = set()
+    for name in (*code.co_varnames, *code.co_cellvars):
+        if name.startswith("."):
+            continue
+        bound = frame.f_locals.get(name)
+        templates = bound if isinstance(bound, tuple) else (bound,)
+        if not all(isinstance(template, IndexTemplate) for template in templates):
+            return False
+        found |= {template_key(template) for template in templates}
+    return found == {template_key(template) for group in opened for template in group}
+
+
+@contextmanager
+def _tracing() -> Iterator[_Context]:
+    with _TRACING:
+        context = _Context()
+        iterated = (_FiniteSetMixin, GetItemExpression, GetAttrExpression)
+        with _TemplateIterManager.init(context, *iterated):
+            yield context
 
 
 def trace(component: Any, rule: Any) -> Trace:
@@ -124,34 +420,46 @@ def trace(component: Any, rule: Any) -> Trace:
     NotTraceableError
         The rule looks at its index or data in a way that has no template.
     """
-    indices = component.index_set() if component.is_indexed() else None
-    with _TRACING:
+    if rule is None:
+        raise NotTraceableError(f"'{component.local_name}' has no rule")
+    with _tracing() as context:
         try:
-            expression, templates = templatize_rule(component.parent_block(), rule, indices)
+            templates: tuple[Any, ...] = ()
+            if component.is_indexed():
+                templates = next(iter(context.get_iter(component.index_set())))
+                templates = templates if isinstance(templates, tuple) else (templates,)
+                context.cache.clear()
+            expression = rule(component.parent_block(), templates)
         except Exception as error:
-            raise NotTraceableError(f"the rule of '{component.name}': {error}") from error
-    return Trace(expression, tuple(templates))
-
-
-def sets(model: Any) -> Iterator[Any]:
-    """Declared sets, in order."""
-    yield from model.component_objects(pyo.Set, descend_into=False)
-
-
-def variables(model: Any) -> Iterator[Any]:
-    """Declared variables, in order."""
-    yield from model.component_objects(pyo.Var, descend_into=False)
-
-
-def parameters(model: Any) -> Iterator[Any]:
-    """Declared parameters, in order."""
-    yield from model.component_objects(pyo.Param, descend_into=False)
+            raise NotTraceableError(
+                f"the rule of '{component.local_name}': {_line(error)}"
+            ) from error
+        if context.cache:
+            over = context.cache[-1][0]._set
+            raise NotTraceableError(f"the rule of '{component.local_name}' loops over {over}")
+    return Trace(expression, templates)
 
 
 def constraints(model: Any) -> Iterator[tuple[Any, Trace]]:
     """Active constraints with their traces, in order."""
     for component in model.component_objects(pyo.Constraint, active=True, descend_into=False):
-        yield component, trace(component, component._rule)
+        found = trace(component, component.rule)
+        if isinstance(found.expression, tuple):
+            relation = relations.tuple_to_relational_expr(found.expression)
+            found = Trace(relation, found.templates)
+        if not isinstance(found.expression, _RELATIONS):
+            what = getattr(found.expression, "__name__", type(found.expression).__name__)
+            raise NotTraceableError(f"the rule of '{component.local_name}' gives {what}")
+        if getattr(found.expression, "strict", False):
+            raise NotTraceableError(f"'{component.local_name}' is a strict inequality")
+        yield component, found
+
+
+_RELATIONS = (
+    relations.EqualityExpression,
+    relations.InequalityExpression,
+    relations.RangedExpression,
+)
 
 
 def objective(model: Any) -> tuple[Any, Trace, bool] | None:
@@ -183,14 +491,17 @@ def domain_of(variable: Any) -> tuple[float | None, float | None, bool]:
     Raises
     ------
     NotTraceableError
-        The domain differs from member to member, or is no interval.
+        The domain differs from member to member, depends on data, or is no interval.
     """
-    rule = variable._rule_domain
+    rule, name = variable._rule_domain, variable.local_name
     if not rule.constant():
-        raise NotTraceableError(f"the domain of '{variable.name}' depends on its index")
-    low, high, step = rule(variable.parent_block(), None, variable).get_interval()
+        raise NotTraceableError(f"the domain of '{name}' depends on its index")
+    domain = rule(variable.parent_block(), None, variable)
+    if domain.parent_block() is not None or isinstance(domain, SetOperator):
+        raise NotTraceableError(f"the domain of '{name}' is a set of the model")
+    low, high, step = domain.get_interval()
     if step not in (0, 1):
-        raise NotTraceableError(f"the domain of '{variable.name}' has steps of {step}")
+        raise NotTraceableError(f"the domain of '{name}' has steps of {step}")
     return low, high, step == 1
 
 
@@ -200,8 +511,21 @@ def bounds_of(variable: Any) -> Trace | None:
     if rule is None:
         return None
     if rule.constant():
-        return Trace(rule(variable.parent_block(), None), ())
-    return trace(variable, rule)
+        found = Trace(rule(variable.parent_block(), None), ())
+    else:
+        found = trace(variable, rule)
+    pair = (None, None) if found.expression is None else found.expression
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise NotTraceableError(f"the bounds of '{variable.local_name}' are no pair")
+    return Trace(pair, found.templates)
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+def variables(model: Any) -> Iterator[Any]:
+    """Declared variables, in order."""
+    yield from model.component_objects(pyo.Var, descend_into=False)
 
 
 def is_product(index_set: Any) -> bool:
@@ -214,20 +538,17 @@ def parts(index_set: Any) -> list[Any]:
     return list(index_set.subsets(expand_all_set_operators=False))
 
 
-def within(declared: Any) -> Any:
-    """Set that a multi-dimensional set was declared to be within; None if it says none."""
-    initial = declared._init_domain
-    found = getattr(initial, "_set", None)
-    return found if found is not None and is_product(found) else None
+def own_members(index_set: Any) -> list[Any]:
+    """Members of a set without name, such as the list in ``Var([1, 2])``.
 
-
-def declared_within(declared: Any) -> Any:
-    """Declared set that the members of an indexed set are within; None if it says none."""
-    found: Any = getattr(declared._init_domain, "_set", None)
-    if found is None or found.ctype is not pyo.Set:
-        return None
-    # The sets of everybody, such as Reals, stand in no model.
-    return found if found.parent_block() is declared.parent_block() else None
+    Raises
+    ------
+    NotTraceableError
+        Its members depend on other sets.
+    """
+    if isinstance(index_set, SetOperator) or not index_set.isfinite():
+        raise NotTraceableError(f"the set {index_set}")
+    return list(index_set)
 
 
 def sum_groups(expression: Any) -> list[tuple[Any, tuple[Any, ...]]]:
@@ -241,12 +562,28 @@ def summand(expression: Any) -> Any:
 
 
 def template_key(template: Any) -> int:
-    """Identity of an index template."""
+    """Number of an index template, unique among all traces."""
     key: int = template._id
     return key
 
 
+def fingerprint(formulation: Any) -> tuple[Any, ...]:
+    """What a trace depends on: the components, their rules, and which are active."""
+    kept = ("_rule", "_rule_bounds", "_rule_domain", "_init_values", "_init_domain", "_default_val")
+    return tuple(
+        (component, component.active, *(getattr(component, name, None) for name in kept))
+        for component in formulation.component_objects(descend_into=True)
+    )
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0].rstrip(".")
+
+
 __all__ = [
+    "Declarations",
+    "DeclaredParameter",
+    "DeclaredSet",
     "GetItemExpression",
     "IndexTemplate",
     "NotTraceableError",
@@ -254,20 +591,19 @@ __all__ = [
     "Trace",
     "bounds_of",
     "constraints",
-    "declared_within",
+    "declarations",
     "domain_of",
+    "fingerprint",
     "is_product",
     "named_expression",
     "objective",
-    "parameters",
+    "own_members",
     "parts",
-    "prepared",
+    "prepare",
     "relations",
-    "sets",
     "sum_groups",
     "summand",
     "template_key",
     "trace",
     "variables",
-    "within",
 ]
