@@ -327,6 +327,11 @@ class LinearModel:
             (self.coefficients, self.indices, self.starts), shape=(self.rows, self.columns)
         )
 
+    @cached_property
+    def transposed(self) -> Any:
+        """The matrix by rows of variables; kept, for scipy checks all indices of a new array."""
+        return self.matrix.T
+
     def objective(self, x: FloatArray) -> float:
         """Objective of a point, constant included."""
         value = _total(self.cost * x) + self.offset
@@ -416,6 +421,8 @@ class LinearModel:
         ):
             # Nearly every value is within its limits: look closely at the others only.
             outside = np.flatnonzero((values < lower) | (values > upper))
+            if not len(outside):
+                continue
             v, low, high = values[outside], lower[outside], upper[outside]
             for excess, bound in ((low - v, low), (v - high, high)):
                 scale = np.where(np.isfinite(bound), np.maximum(1.0, np.abs(bound)), 1.0)
@@ -455,15 +462,14 @@ class LinearModel:
             cost, constant = cost + gradient, constant - 0.5 * _total(at * gradient)
         cost = sign * cost
         y = sign * np.asarray(row_dual, dtype=np.float64)
-        useless = ((y > 0) & np.isneginf(self.row_lower)) | ((y < 0) & np.isposinf(self.row_upper))
-        y = np.where(useless, 0.0, y)
-        d = cost - self.matrix.T @ y
-        open_ended = ((d > 0) & np.isneginf(self.column_lower)) | (
-            (d < 0) & np.isposinf(self.column_upper)
-        )
-        d = np.where(open_ended & (np.abs(d) <= noise * (1.0 + np.abs(cost))), 0.0, d)
-        total = _smallest(y, self.row_lower, self.row_upper)
-        total += _smallest(d, self.column_lower, self.column_upper)
+        limit = np.where(y > 0, self.row_lower, self.row_upper)
+        y = np.where(np.isinf(limit), 0.0, y)
+        d = cost - self.transposed @ y
+        bound = np.where(d > 0, self.column_lower, self.column_upper)
+        open_ended = np.flatnonzero(np.isinf(bound))
+        noisy = np.abs(d[open_ended]) <= noise * (1.0 + np.abs(cost[open_ended]))
+        d[open_ended[noisy]] = 0.0
+        total = _weighed(y, limit) + _weighed(d, bound)
         return sign * total + constant
 
 
@@ -497,8 +503,7 @@ def _total(terms: FloatArray) -> float:
     return float(np.sum(terms))
 
 
-def _smallest(weights: FloatArray, lower: FloatArray, upper: FloatArray) -> float:
-    """Smallest value of ``weights @ v`` over the box; zero weights count as zero."""
-    used = weights != 0
-    weights = weights[used]
-    return _total(weights * np.where(weights > 0, lower[used], upper[used]))
+def _weighed(weights: FloatArray, values: FloatArray) -> float:
+    """Sum of ``weights * values``; zero weights count as zero, whatever the value."""
+    used = np.flatnonzero(weights)
+    return _total(weights[used] * values[used])

@@ -165,8 +165,8 @@ class Session:
                 )
             )
         if not len(changed):
-            # Made anew, the sparse array would check all its indices once more.
-            vars(model).setdefault("matrix", old.matrix)
+            # Made anew, the sparse arrays would check all their indices once more.
+            vars(model).update(matrix=old.matrix, transposed=old.transposed)
         where = _different((old.cost, model.cost))
         if len(where):
             self._ok(highs.changeColsCost(len(where), where, model.cost[where]))
@@ -361,7 +361,7 @@ class Session:
         if not (priced or optimal):
             return Outcome(status, objective, bound, x)
         gradient = model.cost if model.hessian is None else model.cost + model.hessian @ x
-        return Outcome(status, objective, bound, x, y, gradient - model.matrix.T @ y)
+        return Outcome(status, objective, bound, x, y, gradient - model.transposed @ y)
 
     def _polish(self) -> tuple[FloatArray, FloatArray] | None:
         """Re-solve from the basis with the tightest tolerances; None if that fails."""
