@@ -41,7 +41,8 @@ AGNOSTIC = (
 )
 PLANNED = ("static-scale", "suspend-resume-deadline", "lowest-slots", "carbonscaler")
 """Policies that plan from a forecast and do not look at the switching cost."""
-RECEDING = "receding-horizon"
+RECEDING, ROLLING = "receding-horizon", "rolling-horizon"
+"""Policies that solve anew in every slot, switching included."""
 ADVISED = ("ro-advice", "clip")
 BATCHED = {
     "sqrt-threshold": "simple-threshold",

@@ -21,6 +21,7 @@ from _scaling_job_arrivals import (
     DAY,
     PLANNED,
     RECEDING,
+    ROLLING,
     Arrivals,
     advice,
     costs_of,
@@ -78,8 +79,9 @@ class Plan:
         Forecasts of the planned and the advised policies.
     planned
         Planned policies by forecast and "hidden" or "known" length.
-    receding
-        How many arrivals the receding horizon runs, by forecast and length.
+    replanning
+        How many arrivals the policies run that solve anew in every slot, by policy, forecast and
+        length.
     audited
         How many arrivals go through the public path as well.
     """
@@ -88,7 +90,7 @@ class Plan:
     thresholds: tuple[str, ...]
     forecasts: tuple[str, ...]
     planned: Mapping[tuple[str, str], tuple[str, ...]]
-    receding: Mapping[tuple[str, str], int]
+    replanning: Mapping[Key, int]
     audited: int
 
 
@@ -102,10 +104,16 @@ MAIN = Plan(
     forecasts=(DAY_BEFORE, PERFECT),
     planned={
         (DAY_BEFORE, HIDDEN): PLANNED,
-        (DAY_BEFORE, KNOWN): PLANNED,
-        (PERFECT, KNOWN): ("static-scale", "carbonscaler"),
+        (DAY_BEFORE, KNOWN): ("static-scale", *_FOLLOWING),
+        (PERFECT, KNOWN): ("carbonscaler",),
     },
-    receding={(DAY_BEFORE, HIDDEN): 100, (DAY_BEFORE, KNOWN): 60, (PERFECT, KNOWN): 30},
+    replanning={
+        (RECEDING, DAY_BEFORE, HIDDEN): 100,
+        (RECEDING, DAY_BEFORE, KNOWN): 60,
+        (RECEDING, PERFECT, KNOWN): 30,
+        (ROLLING, DAY_BEFORE, HIDDEN): 30,
+        (ROLLING, PERFECT, KNOWN): 15,
+    },
     audited=3,
 )
 ADVICE = Plan(
@@ -113,7 +121,12 @@ ADVICE = Plan(
     thresholds=("roro", "lacs", *ADVISED),
     forecasts=(VINTAGES, DAY_BEFORE, PERFECT),
     planned={(kind, KNOWN): _FOLLOWING for kind in (VINTAGES, DAY_BEFORE, PERFECT)},
-    receding={(VINTAGES, KNOWN): 100, (DAY_BEFORE, KNOWN): 100, (PERFECT, KNOWN): 30},
+    replanning={
+        (RECEDING, VINTAGES, KNOWN): 100,
+        (RECEDING, DAY_BEFORE, KNOWN): 100,
+        (RECEDING, PERFECT, KNOWN): 30,
+        (ROLLING, VINTAGES, KNOWN): 30,
+    },
     audited=3,
 )
 
@@ -134,17 +147,18 @@ def single_schedules(jobs: Arrivals, plan: Plan) -> dict[Key, FloatArray]:
     return {key: np.array(rates) for key, rates in found.items()}
 
 
-def receding_schedules(jobs: Arrivals, plan: Plan, beta: float) -> dict[Key, FloatArray]:
-    """Schedules of the receding horizon, for the first arrivals of the cell."""
-    most = min(max(plan.receding.values(), default=0), jobs.count)
+def replanned_schedules(jobs: Arrivals, plan: Plan, beta: float) -> dict[Key, FloatArray]:
+    """Schedules of the policies that solve anew in every slot, for the first arrivals."""
+    most = min(max(plan.replanning.values(), default=0), jobs.count)
     found: dict[Key, list[FloatArray]] = {}
     for index in range(most):
         instance = jobs.instance(index, beta, history_hours=DAY)
-        for (kind, length), count in plan.receding.items():
+        for key, count in plan.replanning.items():
             if index < count:
+                name, kind, length = key
                 forecast = forecast_of(kind, instance)
-                rates = replayed(instance, RECEDING, forecast, known=length == "known", seed=index)
-                found.setdefault((RECEDING, kind, length), []).append(rates)
+                rates = replayed(instance, name, forecast, known=length == KNOWN, seed=index)
+                found.setdefault(key, []).append(rates)
     return {key: np.array(rates) for key, rates in found.items()}
 
 
@@ -166,7 +180,7 @@ def cell_rows(
             (name, kind, _length_seen(name)): schedules
             for (name, kind), schedules in batched.items()
         }
-        found |= receding_schedules(jobs, plan, beta)
+        found |= replanned_schedules(jobs, plan, beta)
         base = costs_of(jobs, found["run-now", "", "hidden"], beta)
         place = {"part": part, "zone": jobs.trace.zone, "slots": jobs.slots, "beta_g": beta}
         for (name, kind, length), schedules in found.items():

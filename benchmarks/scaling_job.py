@@ -59,7 +59,7 @@ class Size:
     certified_slots: tuple[int, ...]
     certified_betas: tuple[float, ...]
     profiled: int
-    receding: float
+    replanning: float
     speed_repeats: int
     replayed_jobs: int
 
@@ -75,7 +75,7 @@ FULL = Size(
     certified_slots=(24, 96),
     certified_betas=(0.0, 10.0, 40.0),
     profiled=15,
-    receding=1.0,
+    replanning=1.0,
     speed_repeats=7,
     replayed_jobs=100,
 )
@@ -90,7 +90,7 @@ QUICK = Size(
     certified_slots=(24,),
     certified_betas=(0.0, 20.0),
     profiled=3,
-    receding=0.1,
+    replanning=0.1,
     speed_repeats=3,
     replayed_jobs=8,
 )
@@ -130,11 +130,11 @@ def perform(task: Task) -> Findings:
     if task.part == "advice":
         known = read_forecasts(task.zone)
         jobs = Arrivals.draw(known.actual(), task.slots, lengths, size.arrivals, rng, known)
-        return cell_rows(jobs, size.betas, _scaled(ADVICE, size.receding), task.part)
+        return cell_rows(jobs, size.betas, _scaled(ADVICE, size.replanning), task.part)
     trace = read_zone(task.zone)
     if task.part == "study":
         jobs = Arrivals.draw(trace, task.slots, lengths, size.arrivals, rng)
-        return cell_rows(jobs, size.betas, _scaled(MAIN, size.receding), task.part)
+        return cell_rows(jobs, size.betas, _scaled(MAIN, size.replanning), task.part)
     if task.part == "certified":
         jobs = Arrivals.draw(trace, task.slots, SMALL, size.certified, rng)
         findings = certified_rows(jobs, size.certified_betas, "certified")
@@ -152,10 +152,10 @@ def perform(task: Task) -> Findings:
 
 
 def _scaled(plan: Plan, share: float) -> Plan:
-    counts = {key: max(3, round(count * share)) for key, count in plan.receding.items()}
+    counts = {key: max(3, round(count * share)) for key, count in plan.replanning.items()}
     if share < 1:
         counts = {key: min(count, 6) for key, count in counts.items()}
-    return replace(plan, receding=counts)
+    return replace(plan, replanning=counts)
 
 
 def tasks_of(size: Size, seed: int) -> list[Task]:

@@ -151,7 +151,11 @@ def test_cell_measures_every_policy(jobs: arrivals.Arrivals) -> None:
             ("day-before", "hidden"): arrivals.PLANNED,
             ("perfect", "known"): ("carbonscaler",),
         },
-        receding={("day-before", "hidden"): 4, ("perfect", "known"): 2},
+        replanning={
+            (arrivals.RECEDING, "day-before", "hidden"): 4,
+            (arrivals.RECEDING, "perfect", "known"): 2,
+            (arrivals.ROLLING, "day-before", "hidden"): 1,
+        },
         audited=2,
     )
     found = cells.cell_rows(jobs, (0.0, 20.0), plan, "study")
