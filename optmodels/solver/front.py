@@ -29,7 +29,8 @@ def compile_model(model: Any, data: object = None) -> LinearModel | ConicProblem
     model
         Pyomo ConcreteModel or AbstractModel, CVXPY Problem, or `LinearModel`.
     data
-        Data of an AbstractModel.
+        Data of an AbstractModel: named arrays (see `optmodels.solver.template.data`), for which
+        most formulations are compiled without making Pyomo's objects, or Pyomo's own forms.
 
     Raises
     ------
@@ -43,9 +44,9 @@ def compile_model(model: Any, data: object = None) -> LinearModel | ConicProblem
     roots = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
     library = next((name for name in _LIBRARIES if name in roots), None)
     if library == "pyomo" and hasattr(model, "block_data_objects"):
-        from .pyomo_standard import compile_pyomo
+        from .pyomo_front import compile_by_fastest
 
-        return compile_pyomo(model, data)
+        return compile_by_fastest(model, data)
     if library == "cvxpy" and hasattr(model, "get_problem_data"):
         from .cvxpy_adapter import compile_cvxpy
 
@@ -104,7 +105,7 @@ def solve_model(
     progress
         Show one line on standard error while solving.
     data
-        Data of an AbstractModel.
+        Data of an AbstractModel, as for `compile_model`.
 
     Returns
     -------

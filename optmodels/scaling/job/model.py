@@ -46,6 +46,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyomo.environ as pyo
 
+from optmodels.solver.template.data import instance_of
+
 if TYPE_CHECKING:
     from optmodels.scaling.job.instance import JobInstance
 
@@ -130,17 +132,5 @@ def model_data(instance: JobInstance) -> dict[str, Any]:
 
 
 def concrete_model(instance: JobInstance) -> pyo.ConcreteModel:
-    """The formulation with the data of an instance."""
-    data = model_data(instance)
-    m = formulation()
-    values: dict[str, Any] = {}
-    for name, given in data.items():
-        component = m.component(name)
-        if component.ctype is pyo.Set:
-            values[name] = {None: given.tolist()}
-        elif component.is_indexed():
-            labels = data[component.index_set().local_name].tolist()
-            values[name] = dict(zip(labels, given.tolist(), strict=True))
-        else:
-            values[name] = {None: given}
-    return m.create_instance({None: values}, name=instance.name)
+    """The formulation with the data of an instance, as an ordinary Pyomo model."""
+    return instance_of(formulation(), model_data(instance), name=instance.name)

@@ -144,10 +144,16 @@ def _by_lp(
     seed: int,
     options: Mapping[str, object] | None,
 ) -> tuple[FloatArray, float, str, str]:
+    from optmodels.scaling.job.model import formulation, model_data
     from optmodels.solver import solve_model
 
     solution: Any = solve_model(
-        instance.model(), time_limit_s=time_limit_s, mip_gap=mip_gap, seed=seed, options=options
+        formulation(),
+        data=model_data(instance),
+        time_limit_s=time_limit_s,
+        mip_gap=mip_gap,
+        seed=seed,
+        options=options,
     ).require()
     share = solution.values["share"]
     shares = np.zeros((instance.slots, instance.levels.servers.size))

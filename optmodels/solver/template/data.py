@@ -536,8 +536,13 @@ def instance_of(formulation: Any, data: Mapping[str, Any], *, name: str | None =
         As for `Data`.
     """
     source = getattr(formulation, "source", formulation)
-    found = Data(tracing.declarations(source), data).for_pyomo()
-    return source.create_instance(found, name=name)
+    return source.create_instance(pyomo_data(formulation, data), name=name)
+
+
+def pyomo_data(formulation: Any, data: Mapping[str, Any]) -> dict[None, dict[str, dict[Any, Any]]]:
+    """Turn named arrays into what ``create_instance`` takes; arguments as for `instance_of`."""
+    declared = getattr(formulation, "declared", None)
+    return Data(declared or tracing.declarations(formulation), data).for_pyomo()
 
 
 def _floats(given: Any) -> FloatArray | None:

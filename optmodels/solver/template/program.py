@@ -199,6 +199,7 @@ class Program:
             labels=Labels(
                 lambda: self._families(self.variable_space, self.first_column),
                 lambda: self._families(self.row_space, self.first_row),
+                _refuse_to_load,
             ),
             source=self._source,
             build_seconds=time.perf_counter() - begin,
@@ -402,6 +403,13 @@ class _as_input_errors(np.errstate):  # noqa: N801 - reads as a phrase
                 fix="compare the sets of the formulation",
             )
             raise InputError(flaw) from None
+
+
+def _refuse_to_load(*_: Any) -> None:
+    raise UsageError(
+        "An AbstractModel has no variables to write values into. Fix: make a ConcreteModel with "
+        "`instance_of(model, data)` or `model.create_instance(...)`, and solve that."
+    )
 
 
 def _places(spaces: Mapping[str, Space]) -> tuple[dict[str, int], int]:

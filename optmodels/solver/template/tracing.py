@@ -571,8 +571,9 @@ def fingerprint(formulation: Any) -> tuple[Any, ...]:
     """What a trace depends on: the components, their rules, and which are active."""
     kept = ("_rule", "_rule_bounds", "_rule_domain", "_init_values", "_init_domain", "_default_val")
     return tuple(
-        (component, component.active, *(getattr(component, name, None) for name in kept))
+        part
         for component in formulation.component_objects(descend_into=True)
+        for part in (component, component.active, *(getattr(component, n, None) for n in kept))
     )
 
 
