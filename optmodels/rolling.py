@@ -285,6 +285,9 @@ class RollingHorizon(Policy):
             live.update(**parameters)
             live.shift_start(observation.slot - self._solved, self.problem.slot_sets)
         solution = live.solve()
+        if solution.interrupted:
+            # The solver has caught Ctrl-C to end its search well; the run ends all the same.
+            raise KeyboardInterrupt
         self.windows.append(
             Window(
                 observation.slot,
