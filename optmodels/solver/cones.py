@@ -34,12 +34,14 @@ class ConicProblem:
     ----------
     problem
         The problem.
+    source
+        Problem with the same objective and constraints that values are loaded into.
     begin
         Clock reading (``time.perf_counter``) at which the compilation began.
     """
 
-    def __init__(self, problem: cp.Problem, begin: float) -> None:
-        self.problem = problem
+    def __init__(self, problem: cp.Problem, source: cp.Problem, begin: float) -> None:
+        self.problem = source
         self._data, self._chain, self._inverse = problem_data(problem, cp.CLARABEL)
         self.maximize = isinstance(problem.objective, cp.Maximize)
         self.build_seconds = time.perf_counter() - begin
@@ -56,8 +58,23 @@ class ConicProblem:
         }
         return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
 
-    def solve(self, limits: Limits, options: Mapping[str, object] | None = None) -> Solution:
+    def solve(
+        self,
+        limits: Limits,
+        options: Mapping[str, object] | None = None,
+        kept: dict[str, Any] | None = None,
+    ) -> Solution:
         """Solve, check the point against every cone, and bound it by the dual objective.
+
+        Parameters
+        ----------
+        limits
+            Time.
+        options
+            HiGHS options, of which Clarabel has none.
+        kept
+            Where Clarabel's set-up is kept from one solve to the next, for problems that differ
+            in their numbers alone; ``None``: a set-up for this solve.
 
         Raises
         ------
@@ -70,7 +87,7 @@ class ConicProblem:
                 f"of the HiGHS options given: {', '.join(options)}."
             )
         begin = time.perf_counter()
-        raw = self._run(limits)
+        raw = self._run(limits, kept)
         outcome = self._judge(raw, limits)
         seconds = time.perf_counter() - begin
         matrix = self._data[names.A]
@@ -104,9 +121,15 @@ class ConicProblem:
             _labels=ConicLabels(self.problem, found),
         )
 
-    def _run(self, limits: Limits) -> Any:
-        settings = {} if limits.time_limit_s is None else {"time_limit": float(limits.time_limit_s)}
-        return self._chain.solver.solve_via_data(self._data, False, False, settings)
+    def _run(self, limits: Limits, kept: dict[str, Any] | None) -> Any:
+        settings: dict[str, object] = {}
+        if limits.time_limit_s is not None:
+            settings["time_limit"] = float(limits.time_limit_s)
+        if kept is not None:
+            # What presolve removes cannot be given new numbers later.
+            settings["presolve_enable"] = False
+        solver = self._chain.solver
+        return solver.solve_via_data(self._data, kept is not None, False, settings, kept)
 
     def _judge(self, raw: Any, limits: Limits) -> Outcome:
         ended = str(raw.status)

@@ -51,8 +51,18 @@ _NO_COUNTS = {
 }
 
 
-def compile_cvxpy(problem: cp.Problem) -> LinearModel | ConicProblem:
+def compile_cvxpy(
+    problem: cp.Problem, source: cp.Problem | None = None
+) -> LinearModel | ConicProblem:
     """Turn a CVXPY problem into a `LinearModel`, or a `ConicProblem` where it has cones.
+
+    Parameters
+    ----------
+    problem
+        The problem; what CVXPY remembers of its canonical form stays with it.
+    source
+        Problem with the same objective and constraints that values are loaded into, where it is
+        not `problem` itself.
 
     Raises
     ------
@@ -61,6 +71,7 @@ def compile_cvxpy(problem: cp.Problem) -> LinearModel | ConicProblem:
         cones or a quadratic objective.
     """
     begin = time.perf_counter()
+    source = problem if source is None else source
     if not problem.is_dcp():
         raise UsageError(
             "The CVXPY problem is not convex by the DCP rules. Fix: find the expression with "
@@ -70,10 +81,10 @@ def compile_cvxpy(problem: cp.Problem) -> LinearModel | ConicProblem:
     if empty:
         raise UsageError(f"CVXPY parameters without a value: {', '.join(empty)}.")
     if not problem.variables():
-        return _without_variables(problem, begin)
+        return _without_variables(source, begin)
     has_cones = any(isinstance(constraint, Cone) for constraint in problem.constraints)
     if problem.is_qp() and not has_cones:
-        return _linear(problem, begin)
+        return _linear(problem, source, begin)
     if problem.is_mixed_integer():
         raise UsageError(
             "The CVXPY problem mixes integer variables with cones (norms, quadratic constraints, "
@@ -82,7 +93,7 @@ def compile_cvxpy(problem: cp.Problem) -> LinearModel | ConicProblem:
         )
     from .cones import ConicProblem
 
-    return ConicProblem(problem, begin)
+    return ConicProblem(problem, source, begin)
 
 
 def problem_data(problem: cp.Problem, solver: str) -> tuple[dict[str, Any], Any, list[Any]]:
@@ -98,7 +109,7 @@ def problem_data(problem: cp.Problem, solver: str) -> tuple[dict[str, Any], Any,
     return data, chain, list(inverse)
 
 
-def _linear(problem: cp.Problem, begin: float) -> LinearModel:
+def _linear(problem: cp.Problem, source: cp.Problem, begin: float) -> LinearModel:
     data, chain, inverse = problem_data(problem, cp.HIGHS)
     hessian = None
     if names.P in data:
@@ -147,8 +158,8 @@ def _linear(problem: cp.Problem, begin: float) -> LinearModel:
         offset=sign * float(inverse[-1][names.OFFSET]),
         maximize=maximize,
         hessian=None if hessian is None else sign * hessian,
-        labels=CvxpyLabels(problem, chain, inverse, count, len(upper), maximize),
-        source=problem,
+        labels=CvxpyLabels(source, chain, inverse, count, len(upper), maximize),
+        source=source,
         build_seconds=time.perf_counter() - begin,
     )
 
