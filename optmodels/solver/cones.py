@@ -125,9 +125,6 @@ class ConicProblem:
         settings: dict[str, object] = {}
         if limits.time_limit_s is not None:
             settings["time_limit"] = float(limits.time_limit_s)
-        if kept is not None:
-            # What presolve removes cannot be given new numbers later.
-            settings["presolve_enable"] = False
         solver = self._chain.solver
         return solver.solve_via_data(self._data, kept is not None, False, settings, kept)
 
