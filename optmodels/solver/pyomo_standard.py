@@ -136,14 +136,15 @@ def _refuse_foreign(model: Any) -> None:
         )
 
 
-def _diagnose(model: Any, error: Exception) -> list[Any]:
+def _diagnose(model: Any, error: Exception) -> list[tuple[Any, float]]:
     """Find out, expression by expression, why the compiler failed; all causes together.
 
-    Returns the constraints and the objective without variables, the only trouble left.
+    Returns the constraints and the objective without variables, the only trouble left, each with
+    the value of its body.
     """
     flaws: list[Flaw] = []
     crooked: list[str] = []
-    constant: list[Any] = []
+    constant: list[tuple[Any, float]] = []
     active = {"active": True, "descend_into": True}
     flaws += [
         Flaw("is fixed but has no value", field=variable.name)
@@ -174,7 +175,7 @@ def _diagnose(model: Any, error: Exception) -> list[Any]:
         if not _finite(repn.constant):
             flaws.append(Flaw("is not a usable constant", field=data.name, value=repn.constant))
         if not repn.linear_vars:
-            constant.append(data)
+            constant.append((data, repn.constant))
         if is_row:
             limits = (data.lower, data.upper)
             if any(side is not None and math.isnan(pyo.value(side)) for side in limits):
@@ -193,7 +194,9 @@ def _diagnose(model: Any, error: Exception) -> list[Any]:
     return constant
 
 
-def _compile_without_constants(model: Any, constant: Sequence[Any], begin: float) -> LinearModel:
+def _compile_without_constants(
+    model: Any, constant: Sequence[tuple[Any, float]], begin: float
+) -> LinearModel:
     """Compile a copy of the model without its constant parts; what they say is put back.
 
     Pyomo refuses a constraint without variables that is false; some versions also fail on a
@@ -203,13 +206,12 @@ def _compile_without_constants(model: Any, constant: Sequence[Any], begin: float
     false: list[tuple[Any, float, float]] = []
     goal: tuple[float, bool] | None = None
     dropped = []
-    for data in constant:
-        twin = copy.find_component(data.name)
+    for data, level in constant:
+        twin = pyo.ComponentUID(data, context=model).find_component_on(copy)
         dropped.append(twin)
         if data.ctype is pyo.Objective:
-            goal = (float(pyo.value(data.expr)), data.sense == pyo.maximize)
+            goal = (float(level), data.sense == pyo.maximize)
             continue
-        level = pyo.value(data.body)
         lower, upper = (
             side if side is None else pyo.value(side) for side in (data.lower, data.upper)
         )

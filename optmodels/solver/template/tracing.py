@@ -367,7 +367,20 @@ class _Context(_template_iter_context):  # type: ignore[misc]
     def get_iter(self, source: Any) -> Any:
         if threading.get_ident() != self.thread:
             return _MEMBERS(source)
+        if isinstance(source, GetItemExpression):
+            return self._over_members(source)
         return super().get_iter(source)
+
+    def _over_members(self, source: Any) -> Iterator[Any]:
+        """Templates for the members of an indexed set, whose index may be a template itself."""
+        declared = source.args[0]
+        if getattr(declared, "ctype", None) is not pyo.Set:
+            raise NotTraceableError(f"it loops over {source}")
+        width = next(iter(declared._data.values())).dimen
+        group = self.next_group()
+        found = tuple(IndexTemplate(source, i, self.next_id(), group) for i in range(width))
+        self.cache.append(found)
+        yield found[0] if width == 1 else found
 
     def sum_template(self, terms: Any, start: Any = 0) -> Any:
         if threading.get_ident() != self.thread or not isinstance(terms, GeneratorType):
@@ -450,7 +463,8 @@ def constraints(model: Any) -> Iterator[tuple[Any, Trace]]:
         if not isinstance(found.expression, _RELATIONS):
             what = getattr(found.expression, "__name__", type(found.expression).__name__)
             raise NotTraceableError(f"the rule of '{component.local_name}' gives {what}")
-        if getattr(found.expression, "strict", False):
+        strict = getattr(found.expression, "strict", False)
+        if any(strict) if isinstance(strict, tuple) else strict:
             raise NotTraceableError(f"'{component.local_name}' is a strict inequality")
         yield component, found
 
