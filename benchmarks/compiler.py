@@ -78,7 +78,7 @@ FULL = Size(
 QUICK = Size(
     repeats={
         SMALL: {**dict.fromkeys(FAST, 5), **dict.fromkeys((LINOPY, PULP, STANDARD), 1)},
-        MIDDLE: {RAW: 7, OURS: 7, FIRST: 3, CVXPY: 5, LINOPY: 5, PYOMO: 1, APPSI: 1},
+        MIDDLE: {RAW: 7, OURS: 7, FIRST: 3, CVXPY: 5, LINOPY: 5, PYOMO: 1},
         LARGE: {RAW: 5, OURS: 5, CVXPY: 3, LINOPY: 3},
     },
     peaks={"placement": (RAW, OURS)},
