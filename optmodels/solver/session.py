@@ -149,11 +149,11 @@ class Session:
             and old.maximize == model.maximize
             and old.hessian is None
             and model.hessian is None
-            and np.array_equal(old.integer, model.integer)
-            and np.array_equal(old.starts, model.starts)
-            and np.array_equal(old.indices, model.indices)
+            and _equal(old.integer, model.integer)
+            and _equal(old.starts, model.starts)
+            and _equal(old.indices, model.indices)
         )
-        changed = np.flatnonzero(old.coefficients != model.coefficients) if alike else None
+        changed = _different((old.coefficients, model.coefficients)) if alike else None
         self.model = model
         if changed is None or len(changed) > _MANY_COEFFICIENTS:
             basis = highs.getBasis() if same_shape and not model.is_mip else None
@@ -573,6 +573,10 @@ def _statuses(
     codes[basic] = 3
     chosen: list[Any] = names[codes].tolist()
     return chosen
+
+
+def _equal(before: np.ndarray, after: np.ndarray) -> bool:
+    return before is after or np.array_equal(before, after)
 
 
 def _different(*pairs: tuple[FloatArray, FloatArray]) -> np.ndarray:

@@ -50,8 +50,9 @@ def _named(model: LinearModel, columns: list[str], rows: list[str]) -> tuple[dic
 def assert_same(one: LinearModel, other: LinearModel) -> None:
     """Two models are the same up to order.
 
-    A row may be turned (all signs): Pyomo turns a row of which one side has no terms left. Columns that appear in no row and cost nothing, and rows without entries that hold anyway, may
-    be missing from one of them: Pyomo leaves them out.
+    A row may be turned (all signs): Pyomo turns a row of which one side has no terms left. Columns
+    that appear in no row and cost nothing, and rows without entries that hold anyway, may be
+    missing from one of them: Pyomo leaves them out.
     """
     (columns, rows, rest), (other_columns, other_rows, other_rest) = by_name(one), by_name(other)
     _assert_close(rest[0], other_rest[0], "offset")

@@ -170,7 +170,7 @@ def values(rng: np.random.Generator, a: int, b: int, t: Any, pairs: int) -> dict
         "a": _numbers(rng, a),
         "b": _numbers(rng, b),
         "ab": _numbers(rng, a, b),
-        "at": _numbers(rng, a, len(t)).reshape(-1) if rng.random() < 0.5 else _numbers(rng, a, len(t)),
+        "at": _numbers(rng, *((a * len(t),) if rng.random() < 0.5 else (a, len(t)))),
         "f": _numbers(rng, pairs),
         "c": float(rng.uniform(0.5, 4)),
         "k": float(rng.choice([0.0, 1.0, 2.5])),

@@ -190,6 +190,7 @@ class Evaluator:
         self._expression_trace = expression_trace
         self._places: dict[tuple[int, int], tuple[IndexArray, Any, Lanes]] = {}
         self._inner: dict[tuple[int, ...], tuple[Lanes, Any, Lanes]] = {}
+        self._terms: dict[tuple[int, int], tuple[Term, Any]] = {}
         self._free: dict[int, tuple[bool, Any]] = {}
         #: Without terms an evaluation yields constants only: right-hand sides and bounds.
         self.with_terms = True
@@ -197,6 +198,7 @@ class Evaluator:
     def forget(self) -> None:
         """Drop the positions found so far, because a parameter they depend on has changed."""
         self._places.clear()
+        self._terms.clear()
         self._inner.clear()
 
     def lanes(self, space: Space, templates: tuple[Any, ...]) -> Lanes:
@@ -229,7 +231,8 @@ class Evaluator:
             total = Linear()
             for argument in node.args:
                 part = self.linear(argument, lanes)
-                total.constant = total.constant + part.constant
+                if type(part.constant) is not float or part.constant != 0.0:
+                    total.constant = total.constant + part.constant
                 total.terms += part.terms
             return total
         if isinstance(node, expressions.ProductExpression):
@@ -280,16 +283,20 @@ class Evaluator:
     def _variable(self, component: Any, indices: Any, lanes: Lanes, node: Any) -> Linear:
         if not self.with_terms:
             return Linear()
-        name = component.local_name
-        place = self._flat(component, self._variable_space[name], indices, lanes, node)
-        plain = frozenset(
-            key
-            for index in indices
-            if isinstance(index, tracing.IndexTemplate)
-            and (key := lanes.standing_for(tracing.template_key(index))) is not None
-        )
-        columns = place + np.int32(self._first_column[name])
-        return Linear(0.0, [Term(columns, 1.0, lanes, name, plain)])
+        key = (id(node), id(lanes))
+        found = self._terms.get(key)
+        if found is None:
+            name = component.local_name
+            place = self._flat(component, self._variable_space[name], indices, lanes, node)
+            stands = (
+                lanes.standing_for(tracing.template_key(index))
+                for index in indices
+                if isinstance(index, tracing.IndexTemplate)
+            )
+            plain = frozenset(template for template in stands if template is not None)
+            columns = place + np.int32(self._first_column[name])
+            found = self._terms[key] = (Term(columns, 1.0, lanes, name, plain), node)
+        return Linear(0.0, [found[0]])
 
     def _reference(self, node: Any, lanes: Lanes) -> Linear:
         """A scalar component."""
@@ -314,10 +321,9 @@ class Evaluator:
             return False
         if isinstance(node, tracing.TemplateSumExpression):
             return self._without_constant(tracing.summand(node))
+        # An indexed component stands for its members; asking a node for `ctype` makes another node.
+        node = node.args[0] if isinstance(node, tracing.GetItemExpression) else node
         kind = getattr(node, "ctype", None)
-        if isinstance(node, tracing.GetItemExpression):
-            node = node.args[0]
-            kind = node.ctype
         if kind is pyo.Expression:
             return self._without_constant(self._expression_trace(node).expression)
         if kind is not None:
@@ -502,7 +508,9 @@ def scaled(
                 inner = level.inward(inner)
         values = operation(term.values, inner)
         terms.append(Term(term.columns, values, term.lanes, term.component, term.plain))
-    return Linear(operation(value.constant, factor), terms)
+    # Most expressions with variables have no constant: no array of zeros is made for them.
+    nothing = bool(terms) and type(value.constant) is float and value.constant == 0.0
+    return Linear(0.0 if nothing else operation(value.constant, factor), terms)
 
 
 def path(inner: Lanes, outer: Lanes) -> list[Lanes]:

@@ -78,6 +78,8 @@ def named_parameters(node: Any, expression_trace: Callable[[Any], tracing.Trace]
             return all_of(one)
         if isinstance(one, tracing.IndexTemplate) or not hasattr(one, "is_expression_type"):
             return Named()
+        if isinstance(one, tracing.QUESTIONS):
+            raise tracing.NotTraceableError(f"it asks for {one}")
         if isinstance(one, tracing.TemplateSumExpression):
             body = walk(tracing.summand(one))
             # The index of a set in a set says which terms there are.

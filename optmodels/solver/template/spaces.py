@@ -216,6 +216,28 @@ class Space:
         order = np.argsort(keys, kind="stable")
         return keys[order], order
 
+    @cached_property
+    def _rows(self) -> NDArray[np.int32]:
+        """Where the sorted members of each position along the first axis begin, and the end."""
+        rest = int(np.prod(self.shape[1:], dtype=np.int64))
+        return np.searchsorted(self._keys[0], np.arange(self.shape[0] + 1) * rest).astype(np.int32)
+
+    def _near(self, key: IndexArray, first: IndexArray) -> IndexArray:
+        """Place of each key among the sorted ones, if it is there at all.
+
+        The position along the first axis leaves few members to halve, all keys at once: half the
+        time of a search among all members, whose steps jump through the memory.
+        """
+        ordered, begin = self._keys[0], self._rows
+        low = np.broadcast_to(begin[first], key.shape).copy()
+        last = np.broadcast_to(begin[first + 1] - 1, key.shape)
+        step = 1 << int(np.diff(begin).max()).bit_length() >> 1
+        while step:
+            further = np.minimum(low + step, last)
+            np.copyto(low, further, where=ordered[further] <= key)
+            step >>= 1
+        return np.clip(low, 0, self.size - 1)
+
     def _key(self, places: Sequence[IndexArray]) -> IndexArray:
         """Number of a tuple of positions in the product of the axes."""
         key: IndexArray = np.zeros((), dtype=np.int64 if self._large else np.int32)
@@ -250,7 +272,7 @@ class Space:
                 # All members in their order, as in a rule over the set: nothing to look for.
                 all_of_it = np.arange(self.size, dtype=np.int32) if order is None else order
                 return all_of_it.reshape(key.shape)
-            near = np.minimum(np.searchsorted(ordered, key), self.size - 1)
+            near = self._near(key, places[0])
             missing = ordered[near] != key
             found = near if order is None else order[near]
         if missing.any():

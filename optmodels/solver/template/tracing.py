@@ -29,6 +29,7 @@ import pyomo.environ as pyo
 from pyomo.core.base.set import SetOperator, SetProduct, _FiniteSetMixin
 from pyomo.core.expr import relational_expr as relations
 from pyomo.core.expr.template_expr import (
+    CallExpression,
     GetAttrExpression,
     GetItemExpression,
     IndexTemplate,
@@ -46,6 +47,10 @@ _MEMBERS = _FiniteSetMixin.__iter__
 
 #: The only member of every set while rules are traced; no one would write it in a rule.
 PLACEHOLDER = 8_317_205_946_113
+
+
+#: Nodes that ask a member of a component for something, such as ``m.x[t].ub``.
+QUESTIONS = (GetAttrExpression, CallExpression)
 
 
 class NotTraceableError(Exception):
@@ -596,6 +601,7 @@ def _line(error: Exception) -> str:
 
 
 __all__ = [
+    "QUESTIONS",
     "Declarations",
     "DeclaredParameter",
     "DeclaredSet",
