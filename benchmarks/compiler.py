@@ -292,7 +292,7 @@ def measure(options: Options) -> Report:
             ),
         },
         notes=[
-            "Medians; paths in turns; garbage collection off for all. Pyomo's data as dicts and "
+            "Medians of processor time; paths in turns; garbage collection off for all. Pyomo's data as dicts and "
             "linopy's, CVXPY's and PuLP's imports are not counted.",
             *(f"Not installed, so not measured: {name}." for name in missing),
         ],
