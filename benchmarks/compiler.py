@@ -292,8 +292,8 @@ def measure(options: Options) -> Report:
             ),
         },
         notes=[
-            "Medians of processor time; paths in turns; garbage collection off for all. Pyomo's data as dicts and "
-            "linopy's, CVXPY's and PuLP's imports are not counted.",
+            "Medians of processor time; paths in turns; garbage collection off for all. Making Pyomo's "
+            "dicts and importing linopy, CVXPY and PuLP is not counted.",
             *(f"Not installed, so not measured: {name}." for name in missing),
         ],
     )
