@@ -189,8 +189,10 @@ class LiveModel:
     def shift_start(self, by: Any, along: Iterable[str]) -> None:
         """Start the next solve where the last one ended, moved by a step along an index.
 
-        The variable (or constraint) at label t starts as the one at label t + by was. Without a
-        solve before, or without a solution in it, nothing happens.
+        The variable (or constraint) at label t starts as the one at label t + by was. Where there
+        is none, the value of a variable stays as it was; a place in the basis goes to the label
+        that has left, so that there are as many places as before. Without a solve before, or
+        without a solution in it, nothing happens.
 
         Parameters
         ----------
@@ -219,9 +221,10 @@ class LiveModel:
         if key not in self._sources:
             labels = self.program.linear.labels
             sizes = (self.linear.columns, self.linear.rows)
+            around = not self.linear.is_mip
             self._sources[key] = (
-                _source(labels.columns.values(), sizes[0], by, along),
-                _source(labels.rows.values(), sizes[1], by, along),
+                _source(labels.columns.values(), sizes[0], by, along, around=around),
+                _source(labels.rows.values(), sizes[1], by, along, around=around),
             )
         return self._sources[key]
 
@@ -307,18 +310,25 @@ def shifted_start(solution: Solution, *, by: Any, level: str) -> dict[str, pd.Se
     return moved
 
 
-def _source(families: Iterable[Family], size: int, by: Any, along: tuple[str, ...]) -> IntArray:
+def _source(
+    families: Iterable[Family], size: int, by: Any, along: tuple[str, ...], *, around: bool
+) -> IntArray:
     source = np.arange(size)
     for family in families:
         inside = family.positions >= 0
-        places = family.positions[_source_within(family.index(), by, along)]
+        places = family.positions[_source_within(family.index(), by, along, around=around)]
         taken = inside & (places >= 0)
         source[family.positions[taken]] = places[taken]
     return source
 
 
-def _source_within(index: pd.Index, by: Any, along: tuple[str, ...]) -> IntArray:
-    """Position of the label that stands `by` further along; its own where there is none."""
+def _source_within(
+    index: pd.Index, by: Any, along: tuple[str, ...], *, around: bool = False
+) -> IntArray:
+    """Position of the label that stands `by` further along.
+
+    Where there is none: its own, or (`around`) one that nobody else has taken.
+    """
     own = np.arange(len(index))
     if not set(along) & set(index.names):
         return own
@@ -327,7 +337,10 @@ def _source_within(index: pd.Index, by: Any, along: tuple[str, ...]) -> IntArray
         for i, name in enumerate(index.names)
     ]
     target = pd.MultiIndex.from_arrays(columns) if len(columns) > 1 else columns[0]
-    found = index.get_indexer(target)
+    found: IntArray = index.get_indexer(target)
+    if around:
+        found[found < 0] = np.setdiff1d(own, found)
+        return found
     return np.where(found >= 0, found, own)
 
 

@@ -224,15 +224,16 @@ class Session:
         basic_columns[members[members >= 0]] = True
         basic_rows[-1 - members[members < 0]] = True
         model, kinds = self.model, self._hp.HighsBasisStatus
+        basic_columns, basic_rows = basic_columns[columns], basic_rows[rows]
         basis.col_status = _statuses(
-            kinds, basic_columns[columns], x[columns], model.column_lower, model.column_upper
+            kinds, basic_columns, x[columns], model.column_lower, model.column_upper
         )
         activity = model.matrix @ x
         basis.row_status = _statuses(
-            kinds, basic_rows[rows], activity[rows], model.row_lower, model.row_upper
+            kinds, basic_rows, activity[rows], model.row_lower, model.row_upper
         )
-        # There may be too many or too few basic places now: HiGHS completes an "alien" basis.
-        basis.alien = True
+        # HiGHS completes a basis with too many or too few places, but only one called "alien".
+        basis.alien = int(basic_columns.sum() + basic_rows.sum()) != len(rows)
         self._ok(self.highs.setBasis(basis))
 
     # -- solving -----------------------------------------------------------------------------
