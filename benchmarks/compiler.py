@@ -4,7 +4,7 @@
 
 Three shapes (`_compiler_models`), three sizes, nine paths; the time of everything before HiGHS's
 ``run()``, in two phases: building the path's own kind of model from numpy arrays, and getting that
-into a HiGHS. "ours" is what `solve_model` does with a formulation that was traced before, "ours,
+into a HiGHS. "ours" is what `solve_model` does with a formulation that it has seen before, "ours,
 first compile" traces it, too. The yardstick is highspy with arrays that were filled by hand.
 Before anything is judged, all paths must have made the same model: the same counts and sums at
 every size, and at the smallest the same optimum of the continuous relaxation.
@@ -292,8 +292,8 @@ def measure(options: Options) -> Report:
             ),
         },
         notes=[
-            "Medians of processor time; paths in turns; garbage collection off for all. Making Pyomo's "
-            "dicts and importing linopy, CVXPY and PuLP is not counted.",
+            "Medians of processor time; paths in turns; garbage collection off for all. Making "
+            "Pyomo's dicts and importing linopy, CVXPY and PuLP is not counted.",
             *(f"Not installed, so not measured: {name}." for name in missing),
         ],
     )
