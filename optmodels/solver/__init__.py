@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .export import export_model
     from .front import compile_model, solve_model
     from .linear import Family, Labels, LinearModel
+    from .live import LiveModel, shifted_start
     from .session import Session
     from .solution import Solution, check_not_worse
     from .status import Status
@@ -28,6 +29,7 @@ __all__ = [
     "Family",
     "Labels",
     "LinearModel",
+    "LiveModel",
     "Session",
     "Solution",
     "Status",
@@ -35,6 +37,7 @@ __all__ = [
     "compile_model",
     "explain_model",
     "export_model",
+    "shifted_start",
     "solve_model",
 ]
 
@@ -43,6 +46,7 @@ _ROOMS = {
     "Family": "linear",
     "Labels": "linear",
     "LinearModel": "linear",
+    "LiveModel": "live",
     "Session": "session",
     "Solution": "solution",
     "Status": "status",
@@ -50,6 +54,7 @@ _ROOMS = {
     "compile_model": "front",
     "explain_model": "explain",
     "export_model": "export",
+    "shifted_start": "live",
     "solve_model": "front",
 }
 

@@ -1,0 +1,193 @@
+"""Measure what a rolling horizon costs per window, beside other ways to solve window after window.
+
+    python benchmarks/rolling.py [--quick] [--json FILE]
+
+336 windows of 56 hours, each an hour later than the last, of one routing problem: 5 sites, 6
+classes of requests, ramps between the hours. Demand, power limits and prices are forecast anew in
+every window; the matrix does not change. Every path solves the same windows and must find the
+objectives of a cold solve. "Inside" is the time within HiGHS's ``run()``, "outside" all the rest of
+a window.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import highspy
+import numpy as np
+import pandas as pd
+from _compiler_vectorised import HAS_LINOPY
+from _harness import Check, Options, Progress, Report, main
+from _rolling_paths import PATHS, SLOTS, Horizon, Step
+
+WINDOWS, QUICK_WINDOWS = 336, 36
+BLOCK = 12
+"""Windows that a path solves in a row before the next path has its turn."""
+
+HAND, COLD = "by hand, warm", "by hand, rebuilt"
+OURS, STILL = "ours", "ours, basis not moved"
+DPP, PERSISTENT, LINOPY = "CVXPY DPP", "Pyomo persistent", "linopy, rebuilt"
+
+
+class Clock:
+    """Processor time inside HiGHS's ``run()``, whoever calls it."""
+
+    def __init__(self) -> None:
+        self.inside = 0.0
+        self.iterations = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count from here to the end of the block."""
+        original = highspy.Highs.run
+
+        def run(highs: highspy.Highs, *arguments: object) -> object:
+            began = time.process_time()
+            answer = original(highs, *arguments)
+            self.inside += time.process_time() - began
+            self.iterations += highs.getInfo().simplex_iteration_count
+            return answer
+
+        highspy.Highs.run = run
+        try:
+            yield
+        finally:
+            highspy.Highs.run = original
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings, and nothing on standard output: some layers let HiGHS, which is C++, greet."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@dataclass
+class Track:
+    """What a path took, window by window."""
+
+    first_seconds: float
+    total: list[float] = field(default_factory=list)
+    inside: list[float] = field(default_factory=list)
+    iterations: list[int] = field(default_factory=list)
+    objectives: list[float] = field(default_factory=list)
+
+
+def measure(options: Options) -> Report:
+    """All paths over all windows, block by block."""
+    windows = QUICK_WINDOWS if options.quick else WINDOWS
+    horizon = Horizon(windows, np.random.default_rng(options.seed))
+    names = [name for name in PATHS if name != LINOPY or HAS_LINOPY]
+    logging.getLogger("linopy").setLevel(logging.ERROR)
+    clock = Clock()
+    steps: dict[str, Step] = {}
+    tracks: dict[str, Track] = {}
+    progress = Progress(f"blocks of {BLOCK} windows", -(-windows // BLOCK))
+    with clock.watching(), quiet():
+        for name in names:
+            began = time.perf_counter()
+            steps[name] = PATHS[name](horizon.window(0))
+            steps[name](horizon.window(0))
+            tracks[name] = Track(time.perf_counter() - began)
+        for begin in range(0, windows, BLOCK):
+            block = [horizon.window(i) for i in range(begin, min(begin + BLOCK, windows))]
+            for name in names:
+                gc.collect()
+                for data in block:
+                    _timed(steps[name], data, clock, tracks[name])
+            progress.advance()
+    return _report(tracks, horizon)
+
+
+def _timed(step: Step, data: dict[str, np.ndarray], clock: Clock, track: Track) -> None:
+    clock.inside, clock.iterations = 0.0, 0
+    began = time.process_time()
+    objective = step(data)
+    track.total.append(time.process_time() - began)
+    track.inside.append(clock.inside)
+    track.iterations.append(clock.iterations)
+    track.objectives.append(objective)
+
+
+def _report(tracks: dict[str, Track], horizon: Horizon) -> Report:
+    truth = np.array(tracks[COLD].objectives)
+    total = {name: float(np.median(track.total)) for name, track in tracks.items()}
+    inside = {name: float(np.median(track.inside)) for name, track in tracks.items()}
+    outside = {
+        name: float(np.median(np.subtract(track.total, track.inside)))
+        for name, track in tracks.items()
+    }
+    error = {
+        name: float(np.max(np.abs(np.array(track.objectives) / truth - 1)))
+        for name, track in tracks.items()
+    }
+    rows = [
+        {
+            "path": name,
+            "windows": horizon.windows,
+            "total_ms": 1e3 * total[name],
+            "inside_ms": 1e3 * inside[name],
+            "outside_ms": 1e3 * outside[name],
+            "iterations": float(np.median(track.iterations)),
+            "over_by_hand": total[name] / total[HAND],
+            "largest_relative_error": error[name],
+            "first_window_s": track.first_seconds,
+        }
+        for name, track in tracks.items()
+    ]
+    report = Report(rows=rows)
+    report.tables["Medians per window"] = pd.DataFrame(rows).drop(columns="windows")
+    report.checks = [
+        Check(
+            "largest relative difference of an objective from a cold solve, all paths",
+            max(error.values()),
+            1e-7,
+            "<=",
+        ),
+        # On the basis that the loop by hand starts from: a better start shrinks what is inside.
+        Check(
+            "ours, basis not moved: time outside run() over time inside",
+            outside[STILL] / inside[STILL],
+            0.15,
+            "<=",
+        ),
+        Check("ours over the warm loop by hand", total[OURS] / total[HAND], 1.15, "<="),
+        Check("Pyomo's persistent interface over ours", total[PERSISTENT] / total[OURS], 3, ">="),
+        Check("CVXPY's DPP re-solve over ours", total[DPP] / total[OURS], 2, ">="),
+    ]
+    if LINOPY in total:
+        report.checks.append(
+            Check("linopy rebuilt over ours", total[LINOPY] / total[OURS], 15, ">=")
+        )
+    else:
+        report.notes.append(
+            "linopy is not installed, so its row and its check are missing. "
+            "To have them: pip install linopy."
+        )
+    report.notes.append(
+        f"Processor times of this process; {horizon.windows} windows of {SLOTS} hours. The windows "
+        "hand nothing on to each other (no path's choice among equal optima changes another "
+        "window), so that all paths solve the same problems."
+    )
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main("rolling", measure, __doc__ or ""))
