@@ -352,6 +352,20 @@ def test_update_is_all_or_nothing() -> None:
         live.update(demands=np.ones(SLOTS))
 
 
+def test_a_computed_parameter_follows_and_cannot_be_set() -> None:
+    """A product of parameters as CallbackParam is DPP, follows its factors, and is not for update."""
+    rate, hours = cp.Parameter(name="rate"), cp.Parameter(name="hours")
+    work = cp.CallbackParam(lambda: rate.value * hours.value)
+    x = cp.Variable(name="x")
+    live = LiveProblem(cp.Problem(cp.Minimize(x), [x >= work]))
+    for a, b in ((2.0, 3.0), (4.0, 5.0)):
+        live.update(rate=a, hours=b)
+        assert live.solve().objective == pytest.approx(a * b)
+    with pytest.raises(InputError, match="computed"):
+        live.update(rate=7.0, **{work.name(): 1.0})
+    assert rate.value == 4.0
+
+
 def test_missing_values_are_named() -> None:
     """Solving before every parameter has a value says which has none; afterwards it works."""
     problem = routing()

@@ -1,4 +1,4 @@
-"""Changing parameters of a compiled program: the arrays of a fresh one, at a fraction of the work."""
+"""Changing parameters of a program: the arrays of a fresh one, at a fraction of the work."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from types import GeneratorType
 from typing import Any
 
 import pyomo.environ as pyo
+from pyomo.core.base.initializer import ConstantInitializer
 from pyomo.core.base.set import SetOperator, SetProduct, _FiniteSetMixin
 from pyomo.core.expr import relational_expr as relations
 from pyomo.core.expr.template_expr import (
@@ -180,7 +181,7 @@ def _set(component: Any, known: dict[str, DeclaredSet]) -> DeclaredSet:
         obstacle = f"the set '{name}' has a filter or validation"
     values, members = component._init_values, None
     if values is not None:
-        if values.constant() and not component.is_indexed():
+        if isinstance(values._init, ConstantInitializer) and not component.is_indexed():
             own = pyo.Set(initialize=list(values(component.parent_block(), None)))
             own.construct()
             members = list(own)
@@ -233,7 +234,8 @@ def _parameter(component: Any) -> DeclaredParameter:
     if value is not None and not isinstance(value, int | float):
         value, obstacle = None, f"the default of the parameter '{name}' is no number"
     if rule is not None:
-        own = rule(component.parent_block(), None) if rule.constant() else None
+        constant = isinstance(rule, ConstantInitializer)
+        own = rule(component.parent_block(), None) if constant else None
         if isinstance(own, int | float):
             value = own
         else:
@@ -515,7 +517,7 @@ def domain_of(variable: Any) -> tuple[float | None, float | None, bool]:
     rule, name = variable._rule_domain, variable.local_name
     if not rule.constant():
         raise NotTraceableError(f"the domain of '{name}' depends on its index")
-    domain = rule(variable.parent_block(), None, variable)
+    domain = trace(variable, lambda block, _: rule(block, None, variable)).expression
     if domain.parent_block() is not None or isinstance(domain, SetOperator):
         raise NotTraceableError(f"the domain of '{name}' is a set of the model")
     low, high, step = domain.get_interval()
@@ -529,10 +531,8 @@ def bounds_of(variable: Any) -> Trace | None:
     rule = variable._rule_bounds
     if rule is None:
         return None
-    if rule.constant():
-        found = Trace(rule(variable.parent_block(), None), ())
-    else:
-        found = trace(variable, rule)
+    # Also where it is the same for all members: a rule may look at the data.
+    found = trace(variable, rule)
     pair = (None, None) if found.expression is None else found.expression
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise NotTraceableError(f"the bounds of '{variable.local_name}' are no pair")

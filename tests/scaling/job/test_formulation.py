@@ -20,6 +20,7 @@ CAISO = Path(__file__).resolve().parents[3] / "instances/scaling/job/caiso-48h"
 
 
 def some_jobs():
+    """Jobs of every kind: bundled, of one slot, with a rate cap, with profiles."""
     rng = np.random.default_rng(11)
     yield om.load(CAISO)
     yield job([100.0], work=0.5)
