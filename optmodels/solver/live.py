@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,9 @@ from .linear import Family, FloatArray, IntArray, LinearModel, is_scalar_index
 from .options import DEFAULT_MIP_GAP, Limits
 from .session import Session
 from .solution import Solution, solution_of
-from .template.program import Formulation, Program
+
+if TYPE_CHECKING:
+    from .template.program import Program
 
 EXPLAIN_SECONDS = 10.0
 """Seconds that the explanation of an infeasible model may take."""
@@ -72,6 +74,8 @@ class LiveModel:
         seed: int = 0,
         options: Mapping[str, object] | None = None,
     ) -> None:
+        from .template.program import Formulation
+
         begin = time.perf_counter()
         traced = formulation if isinstance(formulation, Formulation) else Formulation(formulation)
         self.program: Program = traced.compile(data)
