@@ -211,7 +211,7 @@ class RollingHorizon(Policy):
     windows
         The windows solved since `reset`.
     committed
-        The actions given since `reset`.
+        The actions given since `reset`; they are kept when the run ends early, by Ctrl-C too.
 
     Raises
     ------
@@ -411,9 +411,8 @@ def coupling(model: LinearModel, slot_sets: Sequence[str]) -> list[str]:
     matrix = model.matrix.tocoo()
     lowest = np.full(model.rows, np.iinfo(np.int64).max)
     highest = np.full(model.rows, unused)
-    rows, columns = matrix.coords
-    np.minimum.at(lowest, rows, slot[columns])
-    np.maximum.at(highest, rows, slot[columns])
+    np.minimum.at(lowest, matrix.row, slot[matrix.col])
+    np.maximum.at(highest, matrix.row, slot[matrix.col])
     ties = (highest > lowest) & (highest != unused)
     return [name for name, family in model.labels.rows.items() if ties[family.positions].any()]
 

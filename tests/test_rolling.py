@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
@@ -271,6 +271,20 @@ def test_a_window_without_time_is_no_plan():
     assert not isinstance(raised.value, InfeasibleWindowError)
     assert raised.value.exit_code == 4
     assert raised.value.committed == ()
+
+
+def test_an_interrupted_window_ends_the_run(monkeypatch):
+    """Ctrl-C during a window ends the run, though the solver may still have found its optimum."""
+    solve = LiveModel.solve
+    monkeypatch.setattr(
+        LiveModel, "solve", lambda live: replace(solve(live), interrupted=len(driver.windows) == 3)
+    )
+    driver = RollingHorizon(Store(), window=6)
+    w = world(10)
+    with pytest.raises(KeyboardInterrupt):
+        replay(w, driver)
+    assert driver.committed == w.bought
+    assert len(w.bought) == 3
 
 
 @pytest.mark.parametrize("window", [1, 2, 6])
