@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ import pandas as pd
 
 from ..errors import Flaw, InputError, UsageError
 from .explain import Conflict, explain_model
-from .linear import Family, FloatArray, IntArray, LinearModel, is_scalar_index
+from .linear import Family, FloatArray, IntArray, Labels, LinearModel, is_scalar_index
 from .options import DEFAULT_MIP_GAP, Limits
 from .session import Session
 from .solution import Solution, solution_of
@@ -85,6 +86,7 @@ class LiveModel:
         self._current: LinearModel | None = self.program.linear
         self._x: FloatArray | None = None
         self._sources: dict[tuple[Any, tuple[str, ...]], tuple[IntArray, IntArray]] = {}
+        self._labels = _kept(self.program.linear.labels)
         self._outside = time.perf_counter() - begin
 
     @property
@@ -223,7 +225,7 @@ class LiveModel:
         """For every column and row, the one that stood in its place a step ago."""
         key = (by, along)
         if key not in self._sources:
-            labels = self.program.linear.labels
+            labels = self._labels
             sizes = (self.linear.columns, self.linear.rows)
             around = not self.linear.is_mip
             self._sources[key] = (
@@ -267,7 +269,7 @@ class LiveModel:
                 **session.options,
             },
             model=model.source,
-            _labels=model.labels,
+            _labels=self._labels,
         )
         seconds = {"run": run, "outside": outside, "solve": run + outside}
         self._x = outcome.x if outcome.status.has_solution else None
@@ -312,6 +314,15 @@ def shifted_start(solution: Solution, *, by: Any, level: str) -> dict[str, pd.Se
         source = _source_within(series.index, by, (level,))
         moved[name] = pd.Series(series.to_numpy()[source], index=series.index, name=name)
     return moved
+
+
+def _kept(labels: Labels) -> Labels:
+    """The same labels, their indexes made once for all solves instead of once for each."""
+
+    def kept(families: Mapping[str, Family]) -> list[Family]:
+        return [replace(family, index=cache(family.index)) for family in families.values()]
+
+    return Labels(lambda: kept(labels.columns), lambda: kept(labels.rows))
 
 
 def _source(
