@@ -25,6 +25,7 @@ from typing import Any
 
 import cvxpy as cp
 import numpy as np
+import scipy.sparse as sp
 
 from ..errors import Flaw, InputError, UsageError, shorten
 from .cones import ConicProblem
@@ -96,7 +97,8 @@ class LiveProblem:
         Parameters
         ----------
         parameters
-            Values by the name of the parameter, of its shape.
+            Values by the name of the parameter, of its shape; what counts is their order, not the
+            labels of a Series.
 
         Raises
         ------
@@ -109,10 +111,16 @@ class LiveProblem:
         for name in parameters:
             if name not in self.parameters:
                 raise UsageError.unknown("parameter", name, self.parameters)
-        before = {name: self.parameters[name].value for name in parameters}
+        before: dict[str, Any] = {}
         flaws: list[Flaw] = []
         for name, value in parameters.items():
-            flaws += _set_value(self.parameters[name], name, value)
+            parameter = self.parameters[name]
+            old = parameter.value
+            flaw = _set_value(parameter, name, value)
+            if flaw is None:
+                before[name] = old
+            else:
+                flaws.append(flaw)
         if flaws:
             for name, value in before.items():
                 self.parameters[name].value = value
@@ -207,9 +215,9 @@ def require_dpp(problem: cp.Problem) -> None:
     raise UsageError(
         "The CVXPY problem is not DPP, so every new value of a parameter would cost the whole "
         f"canonicalisation: {'; '.join(wrong)}. Fix: make one new Parameter for each product or "
-        "function of parameters and give it that value; instead of quad_form(x, P) with a "
-        "parameter P write sum_squares(root @ x) with P = root.T @ root; or solve each problem by "
-        "solve_model."
+        "function of parameters and give it that value (cp.CallbackParam does so by itself); "
+        "instead of quad_form(x, P) with a parameter P write sum_squares(root @ x) with "
+        "P = root.T @ root; or solve each problem by solve_model."
     )
 
 
@@ -231,14 +239,18 @@ def _parameters_by_name(problem: cp.Problem) -> dict[str, Any]:
     return {parameter.name(): parameter for parameter in parameters}
 
 
-def _set_value(parameter: Any, name: str, value: Any) -> list[Flaw]:
+def _set_value(parameter: Any, name: str, value: Any) -> Flaw | None:
+    """Set a value; what is wrong with it, if it was not set."""
+    if isinstance(parameter, cp.CallbackParam):
+        return Flaw("is computed", field=name, fix="set `.value` of what it is computed from")
     try:
         # A copy: the caller's array may change afterwards.
-        own = value.copy() if hasattr(value, "tocsc") else np.array(value, dtype=np.float64)
-        if not np.isfinite(getattr(own, "data", own) if hasattr(own, "tocsc") else own).all():
-            return [Flaw("has values that are not finite numbers", field=name)]
+        sparse = bool(sp.issparse(value))
+        own: Any = value.copy() if sparse else np.array(value, dtype=np.float64)
+        if not np.isfinite(own.data if sparse else own).all():
+            return Flaw("has values that are not finite numbers", field=name)
         parameter.value = own
     except (TypeError, ValueError) as error:
         reason = str(error).strip().rstrip(".")
-        return [Flaw(f"does not fit: {reason}", field=name, value=shorten(value))]
-    return []
+        return Flaw(f"does not fit: {reason}", field=name, value=shorten(value))
+    return None
