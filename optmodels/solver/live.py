@@ -322,7 +322,10 @@ def _kept(labels: Labels) -> Labels:
     def kept(families: Mapping[str, Family]) -> list[Family]:
         return [replace(family, index=cache(family.index)) for family in families.values()]
 
-    return Labels(lambda: kept(labels.columns), lambda: kept(labels.rows))
+    def load(x: FloatArray, rows: FloatArray | None, columns: FloatArray | None) -> None:
+        labels.load(x, rows, columns)
+
+    return Labels(lambda: kept(labels.columns), lambda: kept(labels.rows), load)
 
 
 def _source(

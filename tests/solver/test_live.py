@@ -197,6 +197,13 @@ def test_a_start_is_taken_up():
     assert live.solve().objective == pytest.approx(best.objective, rel=1e-9)
 
 
+def test_there_is_no_model_to_load():
+    """A live model has no Pyomo objects: loading values says so, as for any compiled model."""
+    constants, window = series(8)
+    with pytest.raises(UsageError, match="AbstractModel"):
+        LiveModel(LINEAR, {**constants, **window(0)}).solve().load_into_model()
+
+
 def test_times_move_by_time():
     """Labels may be timestamps: they move by a Timedelta."""
     m = pyo.AbstractModel()
