@@ -10,9 +10,11 @@ import threading
 import time
 from types import FunctionType
 
+import pandas as pd
 import pyomo.environ as pyo
 import pytest
 from pyomo.core.base.set import _FiniteSetMixin
+from pyomo.core.expr.numeric_expr import NumericValue
 from pyomo.core.expr.template_expr import _TemplateIterManager
 
 from optmodels.solver.template import tracing
@@ -234,6 +236,13 @@ LOOKS = {
     "at": lambda m, a: m.z <= m.A.at(1),
     "data": lambda m, a: m.z <= max(m.A.data()),
     "equal label": lambda m, a: m.z <= (1 if a == 3 else 2),
+    "equal name": lambda m, a: m.z <= (1 if a == "a" else 2),
+    "other name": lambda m, a: m.z <= (1 if a != "a" else 2),
+    "name first": lambda m, a: m.z <= (1 if "a" == a else 2),  # noqa: SIM300
+    "one of some names": lambda m, a: m.z <= (1 if a in ("a", "b") else 2),
+    "equal time": lambda m, a: m.z <= (1 if pd.Timestamp("2026") == a else 2),
+    "equal value": lambda m, a: m.z <= (1 if m.p[a] == "a" else 2),
+    "equal scalar": lambda m, a: m.z <= (1 if m.k == "a" else 2),
     "skip by index": lambda m, a: pyo.Constraint.Skip if a == 1 else m.z <= 1,
     "condition in a sum": lambda m, a: sum(m.x[a, b] for b in m.B if b != 3) <= 1,
     "membership in a sum": lambda m, a: sum(m.x[a, b] for b in m.B if b in m.A) <= 1,
@@ -269,6 +278,7 @@ def test_looks_at_data_end_the_trace(what, caplog):
     with pytest.raises(NotTraceableError, match="rule of 'c'"):
         traced(LOOKS[what])
     assert builtins.sum is tracing._SUM
+    assert "tracing" not in NumericValue.__eq__.__module__
     assert _FiniteSetMixin.__iter__ is tracing._MEMBERS
     assert _TemplateIterManager.context is None
 

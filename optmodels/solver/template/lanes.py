@@ -220,7 +220,7 @@ class Evaluator:
         if not self.with_terms and self._without_constant(node):
             return Linear()
         if isinstance(node, tracing.IndexTemplate):
-            return Linear(np.asarray(self._number(node, lanes), dtype=float))
+            return Linear(_numeric(self._number(node, lanes)))
         if isinstance(node, tracing.TemplateSumExpression):
             return self._sum(node, lanes)
         if isinstance(node, tracing.GetItemExpression):
@@ -547,6 +547,14 @@ def _bound(
         tracing.template_key(template): (axis, place)
         for template, axis, place in zip(templates, axes, places, strict=False)
     }
+
+
+def _numeric(labels: Any) -> Any:
+    """Labels as the numbers that they are."""
+    found = np.asarray(labels)
+    if found.dtype.kind == "O" and not all(isinstance(n, int | float) for n in found.flat):
+        raise NotTraceableError("labels that are no numbers")
+    return found.astype(np.float64)
 
 
 def _literal(value: Any) -> np.float64:

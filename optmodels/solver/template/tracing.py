@@ -29,6 +29,7 @@ import pyomo.environ as pyo
 from pyomo.core.base.initializer import ConstantInitializer
 from pyomo.core.base.set import SetOperator, SetProduct, _FiniteSetMixin
 from pyomo.core.expr import relational_expr as relations
+from pyomo.core.expr.numeric_expr import NumericValue
 from pyomo.core.expr.template_expr import (
     CallExpression,
     GetAttrExpression,
@@ -428,8 +429,26 @@ def _tracing() -> Iterator[_Context]:
     with _TRACING:
         context = _Context()
         iterated = (_FiniteSetMixin, GetItemExpression, GetAttrExpression)
-        with _TemplateIterManager.init(context, *iterated):
+        with _TemplateIterManager.init(context, *iterated), _comparing(context):
             yield context
+
+
+@contextmanager
+def _comparing(context: _Context) -> Iterator[None]:
+    """Refuse ``s == "label"``: Pyomo's answer is no expression but False, whatever s stands for."""
+    original = NumericValue.__eq__
+
+    def equal(self: Any, other: Any) -> Any:
+        answer = original(self, other)
+        if answer is NotImplemented and context.asking:
+            raise NotTraceableError(f"it compares {self} with {other!r}")
+        return answer
+
+    NumericValue.__eq__ = equal
+    try:
+        yield
+    finally:
+        NumericValue.__eq__ = original
 
 
 def trace(component: Any, rule: Any) -> Trace:
