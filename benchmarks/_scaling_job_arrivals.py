@@ -17,14 +17,14 @@ import numpy as np
 from optmodels.forecast import DayBeforeForecast, FixedForecast, Forecast, VintageForecast
 from optmodels.policy import FloatArray, replay
 from optmodels.scaling.job import POLICIES
-from optmodels.scaling.job.batch import replay_batch
-from optmodels.scaling.job.conversion import DONE
+from optmodels.scaling.job.conversion.batch import replay_batch
+from optmodels.scaling.job.conversion.core import DONE
+from optmodels.scaling.job.conversion.ratios import alphas, assumption_holds
+from optmodels.scaling.job.exact.schedule import ramps
+from optmodels.scaling.job.exact.taut_string import JobLengthCurve
 from optmodels.scaling.job.from_trace import from_trace
 from optmodels.scaling.job.instance import LOWEST_WINDOW_SHARE, JobInstance
-from optmodels.scaling.job.ratios import alphas, assumption_holds
 from optmodels.scaling.job.replay import JobEnvironment
-from optmodels.scaling.job.schedule import ramps
-from optmodels.scaling.job.taut_string import JobLengthCurve
 from optmodels.traces.trace import CARBON, Trace
 from optmodels.traces.vintages import Vintages
 

@@ -36,11 +36,11 @@ from _scaling_job_arrivals import (
 from optmodels.comparison import compare
 from optmodels.policy import FloatArray
 from optmodels.scaling.job import POLICIES
+from optmodels.scaling.job.conversion.guarantees import GUARANTEES, RunFacts
+from optmodels.scaling.job.conversion.steps import step_many
+from optmodels.scaling.job.conversion.thresholds import ExponentialCurves
+from optmodels.scaling.job.exact.schedule import ramps
 from optmodels.scaling.job.from_trace import from_trace
-from optmodels.scaling.job.guarantees import GUARANTEES, RunFacts
-from optmodels.scaling.job.schedule import ramps
-from optmodels.scaling.job.steps import step_many
-from optmodels.scaling.job.thresholds import ExponentialCurves
 
 
 @dataclass

@@ -19,14 +19,15 @@ from scipy.optimize import linprog, minimize, minimize_scalar
 from scipy.sparse import csc_array, diags_array, hstack, vstack
 
 from optmodels.policy import FloatArray
-from optmodels.scaling.job import algorithms, optimum
-from optmodels.scaling.job.batch import ALGORITHMS, replay_batch
-from optmodels.scaling.job.conversion import Algorithm, CostBounds, run
+from optmodels.scaling.job import optimum
+from optmodels.scaling.job.conversion import algorithms
+from optmodels.scaling.job.conversion.batch import ALGORITHMS, replay_batch
+from optmodels.scaling.job.conversion.core import Algorithm, CostBounds, run
+from optmodels.scaling.job.conversion.ratios import alphas
+from optmodels.scaling.job.conversion.steps import step
+from optmodels.scaling.job.conversion.thresholds import Curve, roro_curve
+from optmodels.scaling.job.exact.taut_string import JobLengthCurve
 from optmodels.scaling.job.instance import JobInstance
-from optmodels.scaling.job.ratios import alphas
-from optmodels.scaling.job.steps import step
-from optmodels.scaling.job.taut_string import JobLengthCurve
-from optmodels.scaling.job.thresholds import Curve, roro_curve
 
 Row = dict[str, Any]
 _AGREE = 1e-6

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optmodels.scaling.job import algorithms
-from optmodels.scaling.job.conversion import CostBounds, run
+from optmodels.scaling.job.conversion import algorithms
+from optmodels.scaling.job.conversion.core import CostBounds, run
 from optmodels.traces.trace import CARBON, Trace
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"

@@ -30,7 +30,7 @@ def test_python_examples_of_the_readme(monkeypatch):
     [
         "optmodels",
         "optmodels.scaling.job.profile",
-        "optmodels.scaling.job.taut_string",
+        "optmodels.scaling.job.exact.taut_string",
     ],
 )
 def test_examples_in_docstrings(name):

@@ -19,7 +19,7 @@ from optmodels.cells import column_cells, read_numbers, read_times
 from optmodels.plan import Audit, Cost, Violation
 from optmodels.policy import FloatArray
 from optmodels.scaling.job.instance import JobInstance
-from optmodels.scaling.job.scaling_profile import ScalingProfile
+from optmodels.scaling.job.profile import ScalingProfile
 
 #: Largest tolerated error, relative to the scale of each limit: the feasibility tolerance of the
 #: LP solver. The combinatorial methods stay far below it.

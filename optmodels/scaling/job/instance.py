@@ -31,8 +31,7 @@ from optmodels.scaling.job.checks import (
     profile_flaws,
     spacing_flaws,
 )
-from optmodels.scaling.job.profile import upper_hull
-from optmodels.scaling.job.scaling_profile import ScalingProfile
+from optmodels.scaling.job.profile import ScalingProfile, upper_hull
 from optmodels.schema import Parameters, Place, Row, Table, column
 
 # The ratio of the window bounds enters every competitive ratio; a single hour of carbon-free power

@@ -12,8 +12,8 @@ from abc import abstractmethod
 
 from optmodels.errors import UsageError
 from optmodels.policy import FloatArray, Observation, Policy
+from optmodels.scaling.job.conversion.steps import least_purchase
 from optmodels.scaling.job.replay import SERIES, JobHeader
-from optmodels.scaling.job.steps import least_purchase
 
 _ROUNDING = 1e-9
 

@@ -27,12 +27,12 @@ from optmodels.errors import InfeasibleError, SolverError, UsageError
 from optmodels.plan import Plan, Provenance
 from optmodels.policy import FloatArray
 from optmodels.scaling.job.audit import audit, tables_of
+from optmodels.scaling.job.exact.levels import level_oracle
+from optmodels.scaling.job.exact.secant import secant_oracle, two_state
+from optmodels.scaling.job.exact.taut_string import JobLengthCurve
 from optmodels.scaling.job.greedy import greedy_increments
 from optmodels.scaling.job.instance import JobInstance
-from optmodels.scaling.job.levels import level_oracle
 from optmodels.scaling.job.limits import explain
-from optmodels.scaling.job.secant import secant_oracle, two_state
-from optmodels.scaling.job.taut_string import JobLengthCurve
 
 METHODS = ("auto", "taut-string", "secant", "levels", "lp")
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from optmodels.policy import FloatArray
-from optmodels.scaling.job.levels import level_oracle
-from optmodels.scaling.job.scaling_profile import ScalingProfile
-from optmodels.scaling.job.taut_string import TIE_TOLERANCE, taut_string
+from optmodels.scaling.job.exact.levels import level_oracle
+from optmodels.scaling.job.exact.taut_string import TIE_TOLERANCE, taut_string
+from optmodels.scaling.job.profile import ScalingProfile
 
 
 def first_servers(

@@ -18,7 +18,7 @@ from optmodels.forecast import Forecast
 from optmodels.policy import FloatArray, Observation, Reveal
 from optmodels.scaling.job.audit import tables_of
 from optmodels.scaling.job.instance import JobInstance, UnitScale
-from optmodels.scaling.job.scaling_profile import ScalingProfile
+from optmodels.scaling.job.profile import ScalingProfile
 
 SERIES = "carbon_g_per_kwh"
 _SLACK = 1e-9

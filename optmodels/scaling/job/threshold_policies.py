@@ -1,10 +1,10 @@
 """Threshold and learning-augmented algorithms as policies of the elastic job.
 
-Each class puts one algorithm of `optmodels.scaling.job.algorithms` to work: it hands over the
-window of carbon costs and what is known of the job's length, passes on the carbon cost of each
-slot, and turns the answer, a rate in units of the full rate, into servers. With a profile whose
-work is not proportional to its servers the algorithms see the job at its full-rate price; nothing
-is proven then.
+Each class puts one algorithm of `optmodels.scaling.job.conversion.algorithms` to work: it hands
+over the window of carbon costs and what is known of the job's length, passes on the carbon cost of
+each slot, and turns the answer, a rate in units of the full rate, into servers. With a profile
+whose work is not proportional to its servers the algorithms see the job at its full-rate price;
+nothing is proven then.
 
 Where the theory's standing assumption 2β < U - L fails, no threshold can promise anything: the
 policies then run at once and without a break, and say so in the log.
@@ -21,13 +21,13 @@ import numpy as np
 
 from optmodels.errors import UsageError
 from optmodels.policy import Observation
-from optmodels.scaling.job import algorithms, ratios
-from optmodels.scaling.job.conversion import Algorithm, CostBounds
-from optmodels.scaling.job.guarantees import GUARANTEES, Guarantee, RunFacts
+from optmodels.scaling.job.conversion import algorithms, ratios
+from optmodels.scaling.job.conversion.core import Algorithm, CostBounds
+from optmodels.scaling.job.conversion.guarantees import GUARANTEES, Guarantee, RunFacts
+from optmodels.scaling.job.exact.schedule import schedule_cost
+from optmodels.scaling.job.exact.taut_string import JobLengthCurve
 from optmodels.scaling.job.instance import JobInstance
 from optmodels.scaling.job.job_policy import JobPolicy, ahead, intensity
-from optmodels.scaling.job.schedule import schedule_cost
-from optmodels.scaling.job.taut_string import JobLengthCurve
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ class ThresholdPolicy(JobPolicy):
         unit = header.unit
         low, high = (bound * unit.kwh for bound in header.window)
         self._algorithm: Algorithm | None = None
+        self._undecided = True
+        self._settled_work = 0.0
         self.bounds: CostBounds | None = None
         if not ratios.assumption_holds(low, high, unit.switching_g):
             logger.info(
@@ -72,9 +74,19 @@ class ThresholdPolicy(JobPolicy):
             known = not self.hidden_length
             lengths = (self.header.work_min / unit.throughput, self.longest / unit.throughput)
             self._algorithm.begin(lengths[1] if known else lengths, self.header.slots, unit.cap)
+        self._settle(observation.state.work_done)
         rate = self._algorithm.decide(intensity(observation) * unit.kwh)
-        self._algorithm.settle(rate)
+        self._settled_work = observation.state.work_done
+        self._undecided = False
         return self.header.profile.servers_for(rate * unit.throughput)
+
+    def _settle(self, work_done: float) -> None:
+        """Tell the algorithm what was really executed since its last decision."""
+        if self._algorithm is None or self._undecided:
+            return
+        executed = (work_done - self._settled_work) / self.header.unit.throughput
+        self._algorithm.settle(executed)
+        self._undecided = True
 
     @abstractmethod
     def make(self, observation: Observation) -> Algorithm:
@@ -84,6 +96,8 @@ class ThresholdPolicy(JobPolicy):
         """Most that the run just made can have cost [g]; None where nothing is proven for it."""
         if self.bounds is None or self._algorithm is None:
             return None
+        # The last slot may have ended early, where a hidden length showed itself.
+        self._settle(float(instance.parameters.work))
         return self.guarantee.certified_limit(self.facts(instance, optimum))
 
     def facts(self, instance: JobInstance, optimum: float) -> RunFacts:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from optmodels.scaling.job.conversion import CostBounds
-from optmodels.scaling.job.ratios import FloatArray
-from optmodels.scaling.job.taut_string import JobLengthCurve
-from optmodels.scaling.job.thresholds import Curve
+from optmodels.scaling.job.conversion.core import CostBounds
+from optmodels.scaling.job.conversion.ratios import FloatArray
+from optmodels.scaling.job.conversion.thresholds import Curve
+from optmodels.scaling.job.exact.taut_string import JobLengthCurve
 
 BOUNDS = (
     (1.0, 10.0, 0.0),

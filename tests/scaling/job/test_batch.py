@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from optmodels.errors import InputError, UsageError
-from optmodels.scaling.job import ratios
-from optmodels.scaling.job.algorithms import (
+from optmodels.scaling.job.conversion import ratios
+from optmodels.scaling.job.conversion.algorithms import (
     AdvisedRoro,
     Clip,
     DoublingRoro,
@@ -19,11 +19,11 @@ from optmodels.scaling.job.algorithms import (
     RoroPlus,
     SimpleThreshold,
 )
-from optmodels.scaling.job.batch import ALGORITHMS, replay_batch
-from optmodels.scaling.job.conversion import Algorithm, run
-from optmodels.scaling.job.guarantees import GUARANTEES
-from optmodels.scaling.job.ratios import FloatArray
-from optmodels.scaling.job.taut_string import JobLengthCurve
+from optmodels.scaling.job.conversion.batch import ALGORITHMS, replay_batch
+from optmodels.scaling.job.conversion.core import Algorithm, run
+from optmodels.scaling.job.conversion.guarantees import GUARANTEES
+from optmodels.scaling.job.conversion.ratios import FloatArray
+from optmodels.scaling.job.exact.taut_string import JobLengthCurve
 
 from .conversion_cases import random_bounds
 

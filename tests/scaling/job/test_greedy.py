@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import InfeasibleError, InputError
+from optmodels.scaling.job.exact import JobLengthCurve, level_oracle, shares_cost
 from optmodels.scaling.job.greedy import greedy_increments
-from optmodels.scaling.job.oracle import JobLengthCurve, level_oracle, shares_cost
 from tests.scaling.job import cases
 from tests.scaling.job.mixing_lp import mixing_lp
 from tests.scaling.job.profiles import NBODY_100K, VGG16, from_marginals, random_profile

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.scaling.job.audit import audit, tables_of
+from optmodels.scaling.job.exact import JobLengthCurve, level_oracle
 from optmodels.scaling.job.model import concrete_model, formulation, model_data
-from optmodels.scaling.job.oracle import JobLengthCurve, level_oracle
 from tests.scaling.job.instances import CONCAVE, MEASURED, job, random_job
 
 GOLDEN = [300, 200, 100, 150, 400, 120, 90, 350]

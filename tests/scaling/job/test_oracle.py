@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import InfeasibleError, InputError
-from optmodels.scaling.job.oracle import (
+from optmodels.scaling.job.exact import (
     JobLengthCurve,
     lagrangian_bound,
     schedule_cost,
     secant_oracle,
     taut_string,
 )
-from optmodels.scaling.job.secant import two_state
+from optmodels.scaling.job.exact.secant import two_state
 from tests.scaling.job import cases
 from tests.scaling.job.mixing_lp import ON_OFF, mixing_lp
 

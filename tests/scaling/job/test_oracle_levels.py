@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import InfeasibleError, InputError
-from optmodels.scaling.job.oracle import (
+from optmodels.scaling.job.exact import (
     JobLengthCurve,
     level_oracle,
     secant_oracle,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from optmodels.scaling.job.oracle import JobLengthCurve, taut_string
+from optmodels.scaling.job.exact import JobLengthCurve, taut_string
 from tests.scaling.job import cases
 
 property_test = settings(deadline=None, derandomize=True, max_examples=150)

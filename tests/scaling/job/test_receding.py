@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from optmodels.scaling.job.levels import level_oracle
+from optmodels.scaling.job.exact.levels import level_oracle
+from optmodels.scaling.job.profile import ScalingProfile
 from optmodels.scaling.job.receding import first_servers
-from optmodels.scaling.job.scaling_profile import ScalingProfile
 
 CASES = 120
 

@@ -9,9 +9,9 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from optmodels.errors import InputError
-from optmodels.scaling.job import steps, thresholds
-from optmodels.scaling.job.ratios import FloatArray
-from optmodels.scaling.job.thresholds import Curve, ExponentialCurve
+from optmodels.scaling.job.conversion import steps, thresholds
+from optmodels.scaling.job.conversion.ratios import FloatArray
+from optmodels.scaling.job.conversion.thresholds import Curve, ExponentialCurve
 
 from .conversion_cases import random_bounds
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import InfeasibleError, InputError, UsageError
-from optmodels.scaling.job import ratios
-from optmodels.scaling.job.algorithms import (
+from optmodels.scaling.job.conversion import ratios
+from optmodels.scaling.job.conversion.algorithms import (
     AdvisedRoro,
     Clip,
     DoublingRoro,
@@ -26,9 +26,9 @@ from optmodels.scaling.job.algorithms import (
     SellingRoro,
     SimpleThreshold,
 )
-from optmodels.scaling.job.conversion import Algorithm, CostBounds, run
-from optmodels.scaling.job.ratios import FloatArray
-from optmodels.scaling.job.taut_string import JobLengthCurve
+from optmodels.scaling.job.conversion.core import Algorithm, CostBounds, run
+from optmodels.scaling.job.conversion.ratios import FloatArray
+from optmodels.scaling.job.exact.taut_string import JobLengthCurve
 
 from .conversion_cases import random_bounds, schedule_cost
 

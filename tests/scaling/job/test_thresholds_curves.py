@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from optmodels.scaling.job import ratios, thresholds
-from optmodels.scaling.job.thresholds import (
+from optmodels.scaling.job.conversion import ratios, thresholds
+from optmodels.scaling.job.conversion.thresholds import (
     ConstantCurve,
     ConstantCurves,
     Curve,

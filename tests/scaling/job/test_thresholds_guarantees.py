@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from optmodels.errors import UsageError
-from optmodels.scaling.job import ratios, steps, thresholds
-from optmodels.scaling.job.algorithms import (
+from optmodels.scaling.job.conversion import ratios, steps, thresholds
+from optmodels.scaling.job.conversion.algorithms import (
     AdvisedRoro,
     Lacs,
     OneWayTrading,
@@ -19,11 +19,11 @@ from optmodels.scaling.job.algorithms import (
     RoroPlus,
     SellingRoro,
 )
-from optmodels.scaling.job.conversion import ConversionRun, CostBounds, run
-from optmodels.scaling.job.guarantees import GUARANTEES, RunFacts, guarantee
-from optmodels.scaling.job.rate_limited import r_rate_limited
-from optmodels.scaling.job.ratios import FloatArray
-from optmodels.scaling.job.taut_string import JobLengthCurve
+from optmodels.scaling.job.conversion.core import ConversionRun, CostBounds, run
+from optmodels.scaling.job.conversion.guarantees import GUARANTEES, RunFacts, guarantee
+from optmodels.scaling.job.conversion.rate_limited import r_rate_limited
+from optmodels.scaling.job.conversion.ratios import FloatArray
+from optmodels.scaling.job.exact.taut_string import JobLengthCurve
 
 from .conversion_cases import BOUNDS, Worst, hard_costs, optimum, random_bounds, schedule_cost
 

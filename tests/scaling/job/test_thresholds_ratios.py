@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import InputError
-from optmodels.scaling.job import ratios
-from optmodels.scaling.job.rate_limited import r_rate_limited, rate_limited_table
-from optmodels.scaling.job.thresholds import roro_curve
+from optmodels.scaling.job.conversion import ratios
+from optmodels.scaling.job.conversion.rate_limited import r_rate_limited, rate_limited_table
+from optmodels.scaling.job.conversion.thresholds import roro_curve
 
 PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)
 

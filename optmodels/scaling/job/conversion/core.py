@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optmodels.errors import Flaw, InfeasibleError, InputError, UsageError
-from optmodels.scaling.job.ratios import FloatArray, check_bounds
-from optmodels.scaling.job.steps import least_purchase, step
-from optmodels.scaling.job.thresholds import Curve
+from optmodels.scaling.job.conversion.ratios import FloatArray, check_bounds
+from optmodels.scaling.job.conversion.steps import least_purchase, step
+from optmodels.scaling.job.conversion.thresholds import Curve
 
 DONE = 1e-12
 """Part of the job that counts as nothing left."""

@@ -35,9 +35,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from optmodels.scaling.job import ratios
-from optmodels.scaling.job.rate_limited import rate_limited_table
-from optmodels.scaling.job.ratios import FloatArray
+from optmodels.scaling.job.conversion import ratios
+from optmodels.scaling.job.conversion.rate_limited import rate_limited_table
+from optmodels.scaling.job.conversion.ratios import FloatArray
 
 
 class Curve(Protocol):

@@ -21,9 +21,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from optmodels.errors import UsageError
-from optmodels.scaling.job import ratios
-from optmodels.scaling.job.conversion import DONE
-from optmodels.scaling.job.rate_limited import r_rate_limited
+from optmodels.scaling.job.conversion import ratios
+from optmodels.scaling.job.conversion.core import DONE
+from optmodels.scaling.job.conversion.rate_limited import r_rate_limited
 
 _RORO = 'Lechowicz et al., "Online Conversion with Switching Costs", arXiv 2310.20598'
 _LACS = "LACS, arXiv 2404.15211"

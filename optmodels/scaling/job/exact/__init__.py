@@ -20,10 +20,10 @@ All of them are pure functions of arrays.
 
 from __future__ import annotations
 
-from optmodels.scaling.job.levels import level_oracle, shares_cost
-from optmodels.scaling.job.schedule import schedule_cost
-from optmodels.scaling.job.secant import OracleAnswer, lagrangian_bound, secant_oracle
-from optmodels.scaling.job.taut_string import JobLengthCurve, taut_string
+from optmodels.scaling.job.exact.levels import level_oracle, shares_cost
+from optmodels.scaling.job.exact.schedule import schedule_cost
+from optmodels.scaling.job.exact.secant import OracleAnswer, lagrangian_bound, secant_oracle
+from optmodels.scaling.job.exact.taut_string import JobLengthCurve, taut_string
 
 __all__ = [
     "JobLengthCurve",

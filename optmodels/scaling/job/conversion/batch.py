@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from optmodels.errors import UsageError
-from optmodels.scaling.job.algorithms import SLACK
-from optmodels.scaling.job.batch_jobs import BatchJobs, read_jobs
-from optmodels.scaling.job.conversion import DONE
-from optmodels.scaling.job.ratios import FloatArray, gammas
-from optmodels.scaling.job.steps import step_many
-from optmodels.scaling.job.thresholds import (
+from optmodels.scaling.job.conversion.algorithms import SLACK
+from optmodels.scaling.job.conversion.batch_jobs import BatchJobs, read_jobs
+from optmodels.scaling.job.conversion.core import DONE
+from optmodels.scaling.job.conversion.ratios import FloatArray, gammas
+from optmodels.scaling.job.conversion.steps import step_many
+from optmodels.scaling.job.conversion.thresholds import (
     ConstantCurves,
     Curves,
     ExponentialCurves,

@@ -26,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from optmodels.scaling.job.exact.schedule import ramps
 from optmodels.scaling.job.inputs import FloatArray, Inputs, fitted
-from optmodels.scaling.job.schedule import ramps
 
 HULL_TOLERANCE = 1e-13
 """Relative depth below a segment that counts as rounding: the segment is on the hull."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import brentq
 
-from optmodels.scaling.job.ratios import FloatArray, check_bounds
+from optmodels.scaling.job.conversion.ratios import FloatArray, check_bounds
 
 GRID_CELLS = 300
 """Cells of the table: for U/L up to 100 the ratio is within 1e-3 of the limit of fine grids."""

@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from optmodels.errors import Flaw
+from optmodels.scaling.job.exact.schedule import ramps
+from optmodels.scaling.job.exact.secant import OracleAnswer, Vertex, search, two_state
 from optmodels.scaling.job.inputs import FloatArray, Inputs, fitted
 from optmodels.scaling.job.profile import read_profile, upper_hull
-from optmodels.scaling.job.schedule import ramps
-from optmodels.scaling.job.secant import OracleAnswer, Vertex, search, two_state
 
 IntArray = NDArray[np.int64]
 

@@ -31,17 +31,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optmodels.errors import Flaw, InputError
-from optmodels.scaling.job import thresholds
-from optmodels.scaling.job.conversion import (
+from optmodels.scaling.job.conversion import thresholds
+from optmodels.scaling.job.conversion.core import (
     DONE,
     Algorithm,
     Conversion,
     CostBounds,
     check_advice,
 )
-from optmodels.scaling.job.ratios import gamma
-from optmodels.scaling.job.steps import least_purchase, level_set, step
-from optmodels.scaling.job.thresholds import Curve
+from optmodels.scaling.job.conversion.ratios import gamma
+from optmodels.scaling.job.conversion.steps import least_purchase, level_set, step
+from optmodels.scaling.job.conversion.thresholds import Curve
 
 SLACK = 1e-14
 """Part of the greatest possible cost by which CLIP's allowance is widened against rounding."""

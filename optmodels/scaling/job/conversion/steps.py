@@ -21,8 +21,8 @@ from itertools import pairwise
 import numpy as np
 
 from optmodels.errors import Flaw, InputError
-from optmodels.scaling.job.ratios import FloatArray
-from optmodels.scaling.job.thresholds import Curve, Curves, SellingCurve
+from optmodels.scaling.job.conversion.ratios import FloatArray
+from optmodels.scaling.job.conversion.thresholds import Curve, Curves, SellingCurve
 
 
 def step(curve: Curve, c: float, w: float, x_prev: float, beta: float, cap: float) -> float:

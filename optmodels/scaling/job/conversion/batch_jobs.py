@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from optmodels.errors import Flaw, InputError
-from optmodels.scaling.job.conversion import DONE
-from optmodels.scaling.job.ratios import FloatArray, check_bounds
+from optmodels.scaling.job.conversion.core import DONE
+from optmodels.scaling.job.conversion.ratios import FloatArray, check_bounds
 
 
 @dataclass(frozen=True)
