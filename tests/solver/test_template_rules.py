@@ -67,6 +67,22 @@ def test_columns_that_stand_twice_are_added():
     assert_same(compiled, compile_pyomo(instance_of(m, DATA)))
 
 
+def test_as_many_list_members_as_rows():
+    """Three rows, and three members of lists in all: rows and members are still told apart."""
+    matrix = rows(lambda m, a: m.x[a, 3] + sum(m.x[a, t] for t in m.J[a]) <= m.k, "A")[0]
+    assert matrix[0, :3].tolist() == [1, 0, 2] and matrix[2, 6:9].tolist() == [0, 1, 1]
+
+
+def test_factors_reach_through_several_sums():
+    """A factor before sums over lists and grids, in either order, meets its own row's terms."""
+    for rule in (
+        lambda m, a: m.a[a] * sum(m.x[a, t] + s * m.z for t in m.J[a] for s in m.T) <= m.k,
+        lambda m, a: m.a[a] * sum(s * m.x[a, t] - m.z for s in m.T for t in m.J[a]) <= m.k,
+        lambda m, a: m.a[a] * sum(m.a[a] * sum(m.x[b, t] for b in m.A) for t in m.J[a]) <= m.k,
+    ):
+        rows(rule, "A")
+
+
 def test_terms_that_cancel_leave_no_entry():
     """Terms x - x and 0 x are no entries, as in Pyomo's own form."""
     matrix = Formulation(
