@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cvxpy_live import LiveProblem
     from .explain import Conflict, explain_model
     from .export import export_model
     from .front import compile_model, solve_model
@@ -30,6 +31,7 @@ __all__ = [
     "Labels",
     "LinearModel",
     "LiveModel",
+    "LiveProblem",
     "Session",
     "Solution",
     "Status",
@@ -47,6 +49,7 @@ _ROOMS = {
     "Labels": "linear",
     "LinearModel": "linear",
     "LiveModel": "live",
+    "LiveProblem": "cvxpy_live",
     "Session": "session",
     "Solution": "solution",
     "Status": "status",

@@ -59,6 +59,8 @@ INFINITE = 1e20
 """Bounds from this size are infinite to HiGHS; costs from this size are refused."""
 
 _MOST_FLAWS = 1000
+_BOUNDS = frozenset({"row_lower", "row_upper", "column_lower", "column_upper"})
+_MATRIX = frozenset({"starts", "indices", "coefficients"})
 
 
 @dataclass(frozen=True)
@@ -293,12 +295,33 @@ class LinearModel:
     build_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        # What is infinite to HiGHS is infinite here, or a bound of 1e30 would enter the proofs.
-        for name in ("row_lower", "row_upper", "column_lower", "column_upper"):
+        self._cut_infinite(_BOUNDS)
+
+    def _cut_infinite(self, names: Iterable[str]) -> None:
+        """What is infinite to HiGHS is infinite here, or a bound of 1e30 would enter the proofs."""
+        for name in names:
             values = getattr(self, name)
-            large = np.isfinite(values) & (np.abs(values) >= INFINITE)
-            if large.any():
+            large = np.abs(values) >= INFINITE
+            if np.count_nonzero(large) != np.count_nonzero(np.isinf(values)):
                 object.__setattr__(self, name, np.where(large, np.copysign(np.inf, values), values))
+
+    def changed(self, **fields: Any) -> LinearModel:
+        """Return the model with some fields replaced.
+
+        Like `dataclasses.replace`, but what was computed from the other fields is kept, and only
+        the new arrays are looked at: a window of a rolling horizon changes little.
+        """
+        new = object.__new__(type(self))
+        known = vars(new)
+        known.update(vars(self))
+        if fields.keys() & _MATRIX:
+            known.pop("matrix", None)
+            known.pop("transposed", None)
+        if "integer" in fields:
+            known.pop("is_mip", None)
+        known.update(fields)
+        new._cut_infinite(fields.keys() & _BOUNDS)
+        return new
 
     @property
     def columns(self) -> int:
@@ -460,8 +483,9 @@ class LinearModel:
                 return -sign * np.inf
             gradient = self.hessian @ at
             cost, constant = cost + gradient, constant - 0.5 * _total(at * gradient)
-        cost = sign * cost
-        y = sign * np.asarray(row_dual, dtype=np.float64)
+        y = np.asarray(row_dual, dtype=np.float64)
+        if self.maximize:
+            cost, y = -cost, -y
         limit = np.where(y > 0, self.row_lower, self.row_upper)
         y = np.where(np.isinf(limit), 0.0, y)
         d = cost - self.transposed @ y

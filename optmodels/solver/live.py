@@ -161,7 +161,7 @@ class LiveModel:
         lower, upper = model.column_lower.copy(), model.column_upper.copy()
         for positions, values in self._fixed.values():
             lower[positions] = upper[positions] = values
-        return replace(model, column_lower=lower, column_upper=upper)
+        return model.changed(column_lower=lower, column_upper=upper)
 
     # -- starting ----------------------------------------------------------------------------
 

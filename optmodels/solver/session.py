@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import logging
 import math
+import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -168,9 +170,6 @@ class Session:
                     int(model.indices[entry]), column, float(model.coefficients[entry])
                 )
             )
-        if not len(changed):
-            # Made anew, the sparse arrays would check all their indices once more.
-            vars(model).update(matrix=old.matrix, transposed=old.transposed)
         where = _different((old.cost, model.cost))
         if len(where):
             self._ok(highs.changeColsCost(len(where), where, model.cost[where]))
@@ -261,7 +260,7 @@ class Session:
             statistics={
                 "rows": self.model.rows,
                 "columns": self.model.columns,
-                "integers": int(self.model.integer.sum()),
+                "integers": int(np.count_nonzero(self.model.integer)),
                 "nonzeros": self.model.nonzeros,
                 **outcome.statistics,
             },
@@ -297,12 +296,13 @@ class Session:
             # An interior point method that came close: the simplex method finishes.
             with self._tightened():
                 ended = self._run()
-        if ended == kinds.kInfeasible:
+        if ended == kinds.kOptimal:
+            outcome = self._read(claimed_optimal=True)
+        elif ended == kinds.kInfeasible:
             outcome = Outcome(Status.INFEASIBLE)
         elif ended in (kinds.kUnbounded, kinds.kUnboundedOrInfeasible):
             outcome = self._settle_unbounded()
         elif ended in (
-            kinds.kOptimal,
             kinds.kTimeLimit,
             kinds.kIterationLimit,
             kinds.kSolutionLimit,
@@ -312,7 +312,7 @@ class Session:
             kinds.kObjectiveTarget,
             kinds.kUnknown,
         ):
-            outcome = self._read(claimed_optimal=ended == kinds.kOptimal)
+            outcome = self._read(claimed_optimal=False)
         else:
             text = self.highs.modelStatusToString(ended)
             outcome = Outcome(Status.ERROR, message=f"HiGHS ended with '{text}'")
@@ -344,11 +344,11 @@ class Session:
                 return Outcome(Status.ERROR, message="HiGHS claims an optimum but gives no point")
             bound = self._mip_bound(info) if model.is_mip else self._worst_bound()
             return Outcome(Status.NO_SOLUTION_AT_LIMIT, bound=bound)
-        x = np.array(answer.col_value, dtype=np.float64)
+        x = _vector(answer.col_value)
         if model.is_mip:
             x = self._with_true_integers(x)
         breach = model.worst_violation(x)
-        if breach.relative > self._tolerance():
+        if breach.relative > self._tolerance:
             if not claimed_optimal and not model.is_mip:
                 return Outcome(Status.NO_SOLUTION_AT_LIMIT, bound=self._worst_bound())
             return Outcome(
@@ -364,7 +364,7 @@ class Session:
         objective = model.objective(x)
         # Without valid duals, zeros still bound a model whose variables are bounded.
         priced = bool(answer.dual_valid)
-        y = np.array(answer.row_dual, dtype=np.float64) if priced else np.zeros(model.rows)
+        y = _vector(answer.row_dual) if priced else np.zeros(model.rows)
         bound = self._clamp(model.dual_bound(y, x), objective)
         if claimed_optimal and _gap(objective, bound) > POLISH_GAP:
             polished = self._polish()
@@ -390,10 +390,10 @@ class Session:
         answer = self.highs.getSolution()
         if ended != self._hp.HighsModelStatus.kOptimal or not answer.dual_valid:
             return None
-        x = np.array(answer.col_value, dtype=np.float64)
-        if self.model.worst_violation(x).relative > self._tolerance():
+        x = _vector(answer.col_value)
+        if self.model.worst_violation(x).relative > self._tolerance:
             return None
-        return x, np.array(answer.row_dual, dtype=np.float64)
+        return x, _vector(answer.row_dual)
 
     @contextmanager
     def _tightened(self) -> Iterator[None]:
@@ -447,7 +447,7 @@ class Session:
         answer = Session(fixed, limits=budget).solve()
         if answer.x is not None:
             return np.where(model.integer, rounded, answer.x)
-        return x if model.worst_violation(rounded).relative > self._tolerance() else rounded
+        return x if model.worst_violation(rounded).relative > self._tolerance else rounded
 
     def _settle_unbounded(self) -> Outcome:
         """Decide "unbounded or infeasible": without objective only feasibility is left.
@@ -482,6 +482,7 @@ class Session:
         if status == self._hp.HighsStatus.kError:
             raise SolverError("HiGHS refused a change of the model.")
 
+    @cached_property
     def _tolerance(self) -> float:
         """The stated tolerance, or the caller's own where that is looser."""
         names = ("primal_feasibility_tolerance", "mip_feasibility_tolerance")
@@ -586,6 +587,11 @@ def _different(*pairs: tuple[FloatArray, FloatArray]) -> np.ndarray:
     if not changed:
         return np.empty(0, dtype=np.int32)
     return np.flatnonzero(np.logical_or.reduce(changed)).astype(np.int32)
+
+
+def _vector(values: Sequence[float]) -> FloatArray:
+    """Array of a list of floats, read-only; numpy's own way looks at every element twice."""
+    return np.frombuffer(struct.pack(f"{len(values)}d", *values), dtype=np.float64)
 
 
 def _gap(objective: float, bound: float) -> float:

@@ -99,10 +99,10 @@ def test_only_what_names_a_parameter_is_evaluated(monkeypatch, name, value, eval
     def counting(method):
         original = getattr(Program, method)
 
-        def call(self, *arguments):
+        def call(self, *arguments, **keywords):
             names = [getattr(getattr(a, "component", a), "local_name", a) for a in arguments]
             calls.append(" ".join([method, *map(str, names)]))
-            return original(self, *arguments)
+            return original(self, *arguments, **keywords)
 
         return call
 

@@ -107,3 +107,10 @@ def named_parameters(node: Any, expression_trace: Callable[[Any], tracing.Trace]
         return found
 
     return walk(node)
+
+
+def summands(trace: tracing.Trace) -> list[Any]:
+    """Parts of a traced expression that are added up."""
+    node = trace.expression
+    added = isinstance(node, expressions.SumExpression)
+    return list(node.args) if added else [node]

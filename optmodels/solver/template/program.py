@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,18 +26,28 @@ from . import tracing
 from .assembly import Assembly, dense_row, row_block
 from .data import Data
 from .lanes import Evaluator, Lanes, Linear
-from .names import Named, named_parameters
+from .names import Named, named_parameters, summands
 from .spaces import SCALAR, Space, UnknownLabelError
 from .tracing import NotTraceableError, Trace, relations
 
 
 @dataclass(frozen=True)
 class TracedConstraint:
-    """A constraint family, its relation over templates, and the parameters it names."""
+    """A constraint family and its relation over templates.
+
+    Attributes
+    ----------
+    named, sides
+        Parameters that the relation names, and those that each of its sides does.
+    varies
+        Whether each side has variables.
+    """
 
     component: Any
     trace: Trace
     named: Named
+    sides: tuple[frozenset[str], ...]
+    varies: tuple[bool, ...]
 
 
 class Formulation:
@@ -69,10 +79,18 @@ class Formulation:
         self.bounds = {n: tracing.bounds_of(v) for n, v in self.variables.items()}
         self.domains = {n: tracing.domain_of(v) for n, v in self.variables.items()}
         self.constraints = [
-            TracedConstraint(component, trace, self._named(trace))
+            TracedConstraint(
+                component,
+                trace,
+                self._named(trace),
+                self._named_parts(trace.expression.args),
+                tuple(_varies(argument) for argument in trace.expression.args),
+            )
             for component, trace in tracing.constraints(self.model)
         ]
         self.objective = tracing.objective(self.model)
+        self.objective_parts = [] if self.objective is None else summands(self.objective[1])
+        self.objective_parts_named = self._named_parts(self.objective_parts)
         self.objective_named = Named() if self.objective is None else self._named(self.objective[1])
         self.bounds_named = {
             n: Named() if t is None else self._named(t) for n, t in self.bounds.items()
@@ -127,6 +145,9 @@ class Formulation:
     def _named(self, trace: Trace) -> Named:
         return named_parameters(trace.expression, self.expression)
 
+    def _named_parts(self, nodes: Iterable[Any]) -> tuple[frozenset[str], ...]:
+        return tuple(named_parameters(node, self.expression).everywhere for node in nodes)
+
 
 class Program:
     """A formulation with data: arrays that can be solved, and changed.
@@ -166,6 +187,10 @@ class Program:
             expression_trace=formulation.expression,
         )
         self._assembly = Assembly(self.columns)
+        #: What an update can use again: constants by side of a relation, rows by part of the
+        #: objective. Filled by updates only, so that compiling holds no more than it must.
+        self._constants: dict[tuple[str, int], Any] = {}
+        self._parts: dict[int, tuple[FloatArray, float]] = {}
         with _as_input_errors():
             self.linear = self._compiled(begin)
 
@@ -221,42 +246,36 @@ class Program:
         lanes = self._lanes_of("rows", name, space, traced.trace.templates)
         self._evaluator.with_terms = False
         try:
-            _, low, high = self._relation(traced, lanes)
+            for side, argument in enumerate(traced.trace.expression.args):
+                if (name, side) not in self._constants:
+                    value = self._evaluator.linear(argument, lanes)
+                    self._constants[name, side] = value.constant
         finally:
             self._evaluator.with_terms = True
+        sides = range(len(traced.trace.expression.args))
+        known = [Linear(self._constants[name, side]) for side in sides]
+        _, low, high = _turned(traced, known)
         return _flat(low, space), _flat(high, space)
 
     def _relation(self, traced: TracedConstraint, lanes: Lanes) -> tuple[Linear, Any, Any]:
-        """Body, lower and upper limit of a relation.
+        """Body, lower and upper limit of a relation."""
+        arguments = traced.trace.expression.args
+        return _turned(traced, [self._evaluator.linear(one, lanes) for one in arguments])
 
-        Rows are turned as Pyomo turns them, so that duals have the same sign on either path: the
-        side with variables is the body; with variables on both sides it is left minus right.
-        """
-        relation = traced.trace.expression
-        evaluate = self._evaluator.linear
-        if isinstance(relation, relations.RangedExpression):
-            low, body, high = (evaluate(argument, lanes) for argument in relation.args)
-            if low.terms or high.terms:
-                raise NotTraceableError(f"'{traced.component.local_name}' has variable limits")
-            return body, low.constant - body.constant, high.constant - body.constant
-        left, right = (evaluate(argument, lanes) for argument in relation.args)
-        equal = isinstance(relation, relations.EqualityExpression)
-        varies_left, varies_right = (_varies(argument) for argument in relation.args)
-        if varies_right and not varies_left:
-            low = left.constant - right.constant
-            return right, low, low if equal else np.inf
-        moved = [replace(term, values=np.negative(term.values)) for term in right.terms]
-        high = right.constant - left.constant
-        # Pyomo states every inequality as "left ≤ right".
-        return Linear(0.0, [*left.terms, *moved]), high if equal else -np.inf, high
-
-    def _objective(self) -> tuple[FloatArray, float]:
-        if self.formulation.objective is None:
-            return np.zeros(self.columns), 0.0
-        _, trace, _ = self.formulation.objective
+    def _objective(self, *, keep: bool = False) -> tuple[FloatArray, float]:
+        """Costs and constant, part by part; parts that are kept are not evaluated again."""
         lanes = self._lanes_of("objective", "", SCALAR, ())
-        value = self._evaluator.linear(trace.expression, lanes)
-        return dense_row(value.terms, self.columns), float(value.constant)
+        cost, offset = np.zeros(self.columns), 0.0
+        for number, node in enumerate(self.formulation.objective_parts):
+            part = self._parts.get(number)
+            if part is None:
+                value = self._evaluator.linear(node, lanes)
+                part = dense_row(value.terms, self.columns), float(value.constant)
+                if keep:
+                    self._parts[number] = part
+            cost += part[0]
+            offset += part[1]
+        return cost, offset
 
     def _bounds(self, name: str) -> tuple[Any, Any]:
         low, high, _ = self.formulation.domains[name]
@@ -338,24 +357,41 @@ class Program:
                 fields = self._changed(changed)
         except Exception:
             self.data.restore(before)
-            self._evaluator.forget()
+            self._forget()
             with _as_input_errors():
                 self._compiled(begin)
             raise
         seconds = time.perf_counter() - begin
-        self.linear = replace(self.linear, **fields, build_seconds=seconds)
+        self.linear = self.linear.changed(**fields, build_seconds=seconds)
         return self.linear
 
     def _changed(self, changed: frozenset[str]) -> dict[str, Any]:
         """Arrays that differ after a change of parameters."""
         if changed & self.formulation.placing:
-            self._evaluator.forget()
+            self._forget()
+        self._forget_values(changed)
         now: dict[str, Any] = {}
         self._change_rows(changed, now)
         self._change_bounds(changed, now)
         if self.formulation.objective_named.everywhere & changed:
-            now["cost"], now["offset"] = self._objective()
+            now["cost"], now["offset"] = self._objective(keep=True)
         return {name: new for name, new in now.items() if _differs(getattr(self.linear, name), new)}
+
+    def _forget(self) -> None:
+        """Use nothing again: positions and values may all differ."""
+        self._evaluator.forget()
+        self._constants.clear()
+        self._parts.clear()
+
+    def _forget_values(self, changed: frozenset[str]) -> None:
+        """Keep no value that names a changed parameter."""
+        for traced in self.formulation.constraints:
+            for side, named in enumerate(traced.sides):
+                if named & changed:
+                    self._constants.pop((traced.component.local_name, side), None)
+        for number, named in enumerate(self.formulation.objective_parts_named):
+            if named & changed:
+                self._parts.pop(number, None)
 
     def _change_rows(self, changed: frozenset[str], now: dict[str, Any]) -> None:
         touched = [t for t in self.formulation.constraints if t.named.everywhere & changed]
@@ -382,6 +418,30 @@ class Program:
             span = self._span(name)
             lower[span], upper[span] = self._bounds(name)
         now |= {"column_lower": lower, "column_upper": upper}
+
+
+def _turned(traced: TracedConstraint, arguments: Sequence[Linear]) -> tuple[Linear, Any, Any]:
+    """Body, lower and upper limit of a relation between evaluated arguments.
+
+    Rows are turned as Pyomo turns them, so that duals have the same sign on either path: the
+    side with variables is the body; with variables on both sides it is left minus right.
+    """
+    relation = traced.trace.expression
+    if isinstance(relation, relations.RangedExpression):
+        low, body, high = arguments
+        if low.terms or high.terms:
+            raise NotTraceableError(f"'{traced.component.local_name}' has variable limits")
+        return body, low.constant - body.constant, high.constant - body.constant
+    left, right = arguments
+    equal = isinstance(relation, relations.EqualityExpression)
+    varies_left, varies_right = traced.varies
+    if varies_right and not varies_left:
+        side = left.constant - right.constant
+        return right, side, side if equal else np.inf
+    moved = [replace(term, values=np.negative(term.values)) for term in right.terms]
+    side = right.constant - left.constant
+    # Pyomo states every inequality as "left ≤ right".
+    return Linear(0.0, [*left.terms, *moved]), side if equal else -np.inf, side
 
 
 class _as_input_errors(np.errstate):  # noqa: N801 - reads as a phrase
