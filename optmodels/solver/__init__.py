@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from .solution import Solution, check_not_worse
     from .status import Status
 
+# Not listed here: `LiveProblem`, whose module brings CVXPY along.
 __all__ = [
     "Conflict",
     "Family",
     "Labels",
     "LinearModel",
     "LiveModel",
-    "LiveProblem",
     "Session",
     "Solution",
     "Status",
