@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .cvxpy_live import LiveProblem
+    from .cvxpy_live import LiveProblem as LiveProblem
     from .explain import Conflict, explain_model
     from .export import export_model
     from .front import compile_model, solve_model
