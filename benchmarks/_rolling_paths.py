@@ -22,7 +22,7 @@ from _compiler_vectorised import build_linopy
 from optmodels.solver.live import LiveModel
 from optmodels.solver.template.program import Formulation
 
-SITES, CLASSES, SLOTS = 5, 6, 56
+SITES, CLASSES, SLOTS = 5, 9, 48
 DAY_AHEAD_ERROR = 0.02
 """Standard deviation of a forecast's logarithm, 24 hours ahead."""
 CHANGING = ("demand", "power_limit", "price")

@@ -2,8 +2,8 @@
 
     python benchmarks/rolling.py [--quick] [--json FILE]
 
-336 windows of 56 hours, each an hour later than the last, of one routing problem: 5 sites, 6
-classes of requests, ramps between the hours. Demand, power limits and prices are forecast anew in
+336 windows of 48 hours, each an hour later than the last, of one routing problem: 5 sites, the 9
+classes of requests that Heron tells apart, ramps between the hours. Demand, power limits and prices are forecast anew in
 every window; the matrix does not change. Every path solves the same windows and must find the
 objectives of a cold solve. "Inside" is the time within HiGHS's ``run()``, "outside" all the rest of
 a window.

@@ -24,6 +24,7 @@ bounded through its tangent at the point that was found.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -51,6 +52,9 @@ into minus infinity.
 
 SOLVER_DUAL_NOISE = 1e-7
 """The same when nothing better is to be had: HiGHS's own dual feasibility tolerance."""
+
+ROUNDING = 1e-12
+"""Breaches up to this size are none: sums of this many digits differ in their last ones."""
 
 LARGEST_COEFFICIENT = 1e15
 """Matrix entries from this size are refused, as HiGHS refuses them."""
@@ -362,8 +366,13 @@ class LinearModel:
             value += 0.5 * _total(x * (self.hessian @ x))
         return value
 
-    def check(self) -> None:
+    def check(self, since: LinearModel | None = None) -> None:
         """Refuse numbers which no solver can use.
+
+        Parameters
+        ----------
+        since
+            A model that was checked: arrays it shares are not looked at again.
 
         Raises
         ------
@@ -371,20 +380,24 @@ class LinearModel:
             NaN anywhere, infinite or huge coefficients, impossible infinite bounds; every one
             named by component and index.
         """
-        flaws = [] if self._looks_usable() else self._flaws()
+        flaws = [] if self._looks_usable(since) else self._flaws()
         if flaws:
             raise InputError(flaws, "Model")
 
-    def _looks_usable(self) -> bool:
+    def _looks_usable(self, since: LinearModel | None) -> bool:
         """The same by extremes alone: without temporary arrays, and false where a NaN is."""
+
+        def known(name: str) -> bool:
+            return since is not None and getattr(since, name) is getattr(self, name)
+
         return (
-            _all_within(self.cost, INFINITE)
-            and _all_within(self.coefficients, LARGEST_COEFFICIENT)
-            and _largest(self.column_lower) < np.inf
-            and _largest(self.row_lower) < np.inf
-            and _least(self.column_upper) > -np.inf
-            and _least(self.row_upper) > -np.inf
-            and bool(np.isfinite(self.offset))
+            (known("cost") or _all_within(self.cost, INFINITE))
+            and (known("coefficients") or _all_within(self.coefficients, LARGEST_COEFFICIENT))
+            and (known("column_lower") or _largest(self.column_lower) < np.inf)
+            and (known("row_lower") or _largest(self.row_lower) < np.inf)
+            and (known("column_upper") or _least(self.column_upper) > -np.inf)
+            and (known("row_upper") or _least(self.row_upper) > -np.inf)
+            and math.isfinite(self.offset)
             and (self.hessian is None or bool(np.isfinite(self.hessian.data).all()))
         )
 
@@ -443,9 +456,9 @@ class LinearModel:
             (x, self.column_lower, self.column_upper, "bound"),
         ):
             # Nearly every value is within its limits: look closely at the others only.
-            outside = np.flatnonzero((values < lower) | (values > upper))
-            if not len(outside):
+            if _largest(lower - values) <= ROUNDING and _largest(values - upper) <= ROUNDING:
                 continue
+            outside = np.flatnonzero((values < lower) | (values > upper))
             v, low, high = values[outside], lower[outside], upper[outside]
             for excess, bound in ((low - v, low), (v - high, high)):
                 scale = np.where(np.isfinite(bound), np.maximum(1.0, np.abs(bound)), 1.0)
@@ -456,8 +469,26 @@ class LinearModel:
             worst = _worse(worst, fraction, fraction, "integrality", integers)
         return worst
 
+    def reduced_costs(self, row_dual: FloatArray, at: FloatArray | None = None) -> FloatArray:
+        """Cost of each column less what its rows pay: c + Q x - Aᵀ y.
+
+        Parameters
+        ----------
+        row_dual
+            Duals of the rows.
+        at
+            Point of the gradient; needed for a quadratic objective only.
+        """
+        priced: FloatArray = self.transposed @ row_dual
+        return np.subtract(self._gradient(at), priced, out=priced)
+
     def dual_bound(
-        self, row_dual: FloatArray, at: FloatArray | None = None, *, noise: float = DUAL_NOISE
+        self,
+        row_dual: FloatArray,
+        at: FloatArray | None = None,
+        *,
+        reduced: FloatArray | None = None,
+        noise: float = DUAL_NOISE,
     ) -> float:
         """Bound on the optimum proven by weak duality from any row duals.
 
@@ -467,6 +498,8 @@ class LinearModel:
             Duals of the rows, in the sign convention d objective / d right-hand side.
         at
             Point whose tangent bounds a quadratic objective; not needed for a linear one.
+        reduced
+            ``reduced_costs(row_dual, at)``, where it is known already.
         noise
             Reduced costs up to this share of 1 + |c_j| count as zero at an infinite bound.
 
@@ -476,25 +509,34 @@ class LinearModel:
             Lower bound of a minimisation, upper bound of a maximisation; infinite when these
             duals prove nothing.
         """
-        sign = -1.0 if self.maximize else 1.0
-        cost, constant = self.cost, self.offset
-        if self.hessian is not None:
-            if at is None:
-                return -sign * np.inf
-            gradient = self.hessian @ at
-            cost, constant = cost + gradient, constant - 0.5 * _total(at * gradient)
+        if self.hessian is not None and at is None:
+            return np.inf if self.maximize else -np.inf
         y = np.asarray(row_dual, dtype=np.float64)
-        if self.maximize:
-            cost, y = -cost, -y
-        limit = np.where(y > 0, self.row_lower, self.row_upper)
-        y = np.where(np.isinf(limit), 0.0, y)
-        d = cost - self.transposed @ y
-        bound = np.where(d > 0, self.column_lower, self.column_upper)
-        open_ended = np.flatnonzero(np.isinf(bound))
-        noisy = np.abs(d[open_ended]) <= noise * (1.0 + np.abs(cost[open_ended]))
-        d[open_ended[noisy]] = 0.0
-        total = _weighed(y, limit) + _weighed(d, bound)
-        return sign * total + constant
+        limit = np.where(self._pays(y), self.row_lower, self.row_upper)
+        endless = np.isinf(limit)
+        if y[endless].any():
+            # A dual of the wrong sign proves nothing: its row is left out.
+            y, reduced = np.where(endless, 0.0, y), None
+        limit[endless] = 0.0
+        d = self.reduced_costs(y, at) if reduced is None else reduced
+        bound = np.where(self._pays(d), self.column_lower, self.column_upper)
+        endless = np.flatnonzero(np.isinf(bound))
+        if len(endless):
+            cost = self._gradient(at)[endless]
+            if (np.abs(d[endless]) > noise * (1.0 + np.abs(cost))).any():
+                return np.inf if self.maximize else -np.inf
+            bound[endless] = 0.0
+        total = _total(y * limit) + _total(d * bound) + self.offset
+        if self.hessian is not None:
+            total -= 0.5 * _total(at * (self.hessian @ at))
+        return total
+
+    def _pays(self, duals: FloatArray) -> NDArray[np.bool_]:
+        """Whether a dual speaks of the lower bound (that of a minimisation: the positive one)."""
+        return duals < 0 if self.maximize else duals > 0
+
+    def _gradient(self, at: FloatArray | None) -> FloatArray:
+        return self.cost if self.hessian is None else self.cost + self.hessian @ at
 
 
 def _worse(
@@ -510,11 +552,11 @@ def _worse(
 
 
 def _largest(values: FloatArray) -> float:
-    return float(np.max(values)) if len(values) else -np.inf
+    return float(values.max()) if len(values) else -np.inf
 
 
 def _least(values: FloatArray) -> float:
-    return float(np.min(values)) if len(values) else np.inf
+    return float(values.min()) if len(values) else np.inf
 
 
 def _all_within(values: FloatArray, limit: float) -> bool:
@@ -525,9 +567,3 @@ def _all_within(values: FloatArray, limit: float) -> bool:
 def _total(terms: FloatArray) -> float:
     """Pairwise sum: more exact than a BLAS dot product, and without waking BLAS's threads."""
     return float(np.sum(terms))
-
-
-def _weighed(weights: FloatArray, values: FloatArray) -> float:
-    """Sum of ``weights * values``; zero weights count as zero, whatever the value."""
-    used = np.flatnonzero(weights)
-    return _total(weights[used] * values[used])

@@ -269,11 +269,11 @@ class LiveModel:
                 **session.options,
             },
             model=model.source,
+            seconds={"run": run, "outside": outside, "solve": run + outside},
             _labels=self._labels,
         )
-        seconds = {"run": run, "outside": outside, "solve": run + outside}
         self._x = outcome.x if outcome.status.has_solution else None
-        return replace(solution, seconds=seconds)
+        return solution
 
     def explain(self, *, time_limit_s: float = EXPLAIN_SECONDS) -> Conflict:
         """Say which limits of the model as it stands conflict; see `explain_model`."""

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,7 @@ class Session:
         self._deadline = math.inf
         #: Seconds inside HiGHS's ``run()`` during the last solve.
         self.run_seconds = 0.0
+        self._work: dict[str, int] = {}
         if model.hessian is not None and model.is_mip:
             raise UsageError(
                 "A quadratic objective with integer variables is beyond HiGHS. "
@@ -143,7 +144,7 @@ class Session:
             A model of the same shape. Costs, bounds and coefficients that differ are pushed one
             by one; another sparsity pattern, integrality or quadratic term is passed as a whole.
         """
-        model.check()
+        model.check(self.model)
         old, highs = self.model, self.highs
         same_shape = (old.rows, old.columns) == (model.rows, model.columns)
         alike = (
@@ -251,6 +252,7 @@ class Session:
             )
         )
         self.run_seconds = 0.0
+        self._work = {}
         with ears:
             outcome = self._solve() if self.model.columns else self._solve_without_columns()
         return replace(
@@ -262,7 +264,7 @@ class Session:
                 "columns": self.model.columns,
                 "integers": int(np.count_nonzero(self.model.integer)),
                 "nonzeros": self.model.nonzeros,
-                **outcome.statistics,
+                **self._work,
             },
         )
 
@@ -290,19 +292,21 @@ class Session:
 
     def _solve(self) -> Outcome:
         ended = self._run()
-        statistics = self._statistics()
+        info = self.highs.getInfo()
+        self._work = _work_of(info)
         kinds = self._hp.HighsModelStatus
         if ended == kinds.kUnknown and not self.model.is_mip:
             # An interior point method that came close: the simplex method finishes.
             with self._tightened():
                 ended = self._run()
+            info = self.highs.getInfo()
         if ended == kinds.kOptimal:
-            outcome = self._read(claimed_optimal=True)
-        elif ended == kinds.kInfeasible:
-            outcome = Outcome(Status.INFEASIBLE)
-        elif ended in (kinds.kUnbounded, kinds.kUnboundedOrInfeasible):
-            outcome = self._settle_unbounded()
-        elif ended in (
+            return self._read(info, claimed_optimal=True)
+        if ended == kinds.kInfeasible:
+            return Outcome(Status.INFEASIBLE)
+        if ended in (kinds.kUnbounded, kinds.kUnboundedOrInfeasible):
+            return self._settle_unbounded()
+        if ended in (
             kinds.kTimeLimit,
             kinds.kIterationLimit,
             kinds.kSolutionLimit,
@@ -312,11 +316,9 @@ class Session:
             kinds.kObjectiveTarget,
             kinds.kUnknown,
         ):
-            outcome = self._read(claimed_optimal=False)
-        else:
-            text = self.highs.modelStatusToString(ended)
-            outcome = Outcome(Status.ERROR, message=f"HiGHS ended with '{text}'")
-        return replace(outcome, statistics=statistics)
+            return self._read(info, claimed_optimal=False)
+        text = self.highs.modelStatusToString(ended)
+        return Outcome(Status.ERROR, message=f"HiGHS ended with '{text}'")
 
     def _run(self) -> Any:
         """One run of HiGHS within what is left of the time; returns its model status."""
@@ -335,9 +337,9 @@ class Session:
             logger.error("HiGHS returned an error; model status %s", ended)
         return ended
 
-    def _read(self, *, claimed_optimal: bool) -> Outcome:
+    def _read(self, info: Any, *, claimed_optimal: bool) -> Outcome:
         """Turn HiGHS's answer into an outcome, after checking it."""
-        model, info = self.model, self.highs.getInfo()
+        model = self.model
         answer = self.highs.getSolution()
         if info.primal_solution_status != 2 or not answer.value_valid:
             if claimed_optimal:
@@ -365,7 +367,8 @@ class Session:
         # Without valid duals, zeros still bound a model whose variables are bounded.
         priced = bool(answer.dual_valid)
         y = _vector(answer.row_dual) if priced else np.zeros(model.rows)
-        bound = self._clamp(model.dual_bound(y, x), objective)
+        d = model.reduced_costs(y, x)
+        bound = self._clamp(model.dual_bound(y, x, reduced=d), objective)
         if claimed_optimal and _gap(objective, bound) > POLISH_GAP:
             polished = self._polish()
             if polished is not None:
@@ -374,14 +377,14 @@ class Session:
                 tight = self._clamp(model.dual_bound(y_tight, x_tight), value)
                 if _gap(value, tight) < _gap(objective, bound):
                     x, y, objective, bound = x_tight, y_tight, value, tight
+                    d = model.reduced_costs(y, x)
             if not math.isfinite(bound):
                 bound = self._clamp(model.dual_bound(y, x, noise=SOLVER_DUAL_NOISE), objective)
         optimal = claimed_optimal and _gap(objective, bound) <= LP_GAP
         status = Status.OPTIMAL if optimal else Status.FEASIBLE
         if not (priced or optimal):
             return Outcome(status, objective, bound, x)
-        gradient = model.cost if model.hessian is None else model.cost + model.hessian @ x
-        return Outcome(status, objective, bound, x, y, gradient - model.transposed @ y)
+        return Outcome(status, objective, bound, x, y, d)
 
     def _polish(self) -> tuple[FloatArray, FloatArray] | None:
         """Re-solve from the basis with the tightest tolerances; None if that fails."""
@@ -499,20 +502,6 @@ class Session:
         bound = float(info.mip_dual_bound)
         return bound if abs(bound) < INFINITE else self._worst_bound()
 
-    def _statistics(self) -> dict[str, int]:
-        info = self.highs.getInfo()
-        counts = (
-            info.simplex_iteration_count,
-            info.ipm_iteration_count,
-            info.crossover_iteration_count,
-            info.pdlp_iteration_count,
-            info.qp_iteration_count,
-        )
-        return {
-            "iterations": sum(max(int(count), 0) for count in counts),
-            "nodes": max(int(info.mip_node_count), 0),
-        }
-
 
 def pass_model(highs: Any, model: LinearModel) -> None:
     """Hand the arrays to HiGHS.
@@ -565,6 +554,20 @@ def pass_model(highs: Any, model: LinearModel) -> None:
         raise SolverError("HiGHS refuses the model.")
 
 
+def _work_of(info: Any) -> dict[str, int]:
+    counts = (
+        info.simplex_iteration_count,
+        info.ipm_iteration_count,
+        info.crossover_iteration_count,
+        info.pdlp_iteration_count,
+        info.qp_iteration_count,
+    )
+    return {
+        "iterations": sum(max(int(count), 0) for count in counts),
+        "nodes": max(int(info.mip_node_count), 0),
+    }
+
+
 def _statuses(
     kinds: Any, basic: np.ndarray, values: FloatArray, lower: FloatArray, upper: FloatArray
 ) -> list[Any]:
@@ -586,7 +589,7 @@ def _different(*pairs: tuple[FloatArray, FloatArray]) -> np.ndarray:
     changed = [before != after for before, after in pairs if before is not after]
     if not changed:
         return np.empty(0, dtype=np.int32)
-    return np.flatnonzero(np.logical_or.reduce(changed)).astype(np.int32)
+    return np.flatnonzero(reduce(np.logical_or, changed)).astype(np.int32)
 
 
 def _vector(values: Sequence[float]) -> FloatArray:

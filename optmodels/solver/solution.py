@@ -266,13 +266,13 @@ def check_not_worse(
 
 def solution_of(outcome: Any, **facts: Any) -> Solution:
     """A `Solution` from a session's outcome and the facts about its model."""
-    build = facts.pop("build_seconds", 0.0)
+    seconds = {"build": facts.pop("build_seconds", 0.0), "solve": outcome.seconds}
     solved = outcome.status.has_solution
     return Solution(
         status=outcome.status,
         objective=outcome.objective if solved else None,
         bound=outcome.bound,
-        seconds={"build": build, "solve": outcome.seconds},
+        seconds=facts.pop("seconds", seconds),
         statistics=outcome.statistics,
         interrupted=outcome.interrupted,
         message=outcome.message,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations
 from typing import Any
 
@@ -121,13 +122,14 @@ def _same_pattern(one: RowBlock, other: RowBlock) -> bool:
 
 def dense_row(terms: Sequence[Term], columns: int) -> FloatArray:
     """A single row as a dense vector: the objective."""
-    row = np.zeros(columns)
-    for term in terms:
+
+    def dense(term: Term) -> FloatArray:
         shape = term.lanes.shape
         places = np.broadcast_to(term.columns, shape).reshape(-1)
         weights = np.broadcast_to(np.asarray(term.values, dtype=float), shape).reshape(-1)
-        row += np.bincount(places, weights=weights, minlength=columns)
-    return row
+        return np.asarray(np.bincount(places, weights=weights, minlength=columns), dtype=float)
+
+    return reduce(np.add, map(dense, terms)) if terms else np.zeros(columns)
 
 
 def _fill(

@@ -205,7 +205,7 @@ class Data:
 
     def _check_within(self, declared: DeclaredSet, space: Space, name: str) -> None:
         within = declared.within
-        if within is None:
+        if _is_any(within):
             return
         if self._is_own(within):
             self._check_members(within, space.axes, space.grid(), name)
@@ -415,12 +415,14 @@ class Data:
         else:
             raise NotTraceableError(declared.obstacle or f"the parameter '{name}' has no values")
         bad = np.isnan(values) if values.dtype.kind == "f" else np.zeros(space.size, np.bool_)
-        flaws = [
-            Flaw("is not a number", field=place_text(name, space.label(place)))
-            for place in (np.flatnonzero(bad)[:_MOST_FLAWS].tolist() if bad.any() else ())
-        ]
+        flaws = []
+        if bad.any():
+            flaws = [
+                Flaw("is not a number", field=place_text(name, space.label(place)))
+                for place in np.flatnonzero(bad)[:_MOST_FLAWS].tolist()
+            ]
         outside = self._outside(declared.domain, values)
-        if outside is not None:
+        if outside is not None and outside.any():
             flaws += [
                 _outside_flaw(place_text(name, space.label(place)), values[place], declared.domain)
                 for place in np.flatnonzero(outside & ~bad)[:_MOST_FLAWS].tolist()
@@ -433,7 +435,7 @@ class Data:
         if self._is_own(domain):
             space = self.space_of(domain)
             return None if len(space.axes) != 1 else space.axes[0].find(values) < 0
-        return _outside(domain, values)
+        return None if _is_any(domain) else _outside(domain, values)
 
     def _array(
         self, given: Any, declared: DeclaredParameter, space: Space, name: str
@@ -625,11 +627,13 @@ def _sparse(name: str, columns: Sequence[Any], outer: Sequence[Axis] | None = No
     return space
 
 
+def _is_any(domain: Any) -> bool:
+    return domain is None or domain is pyo.Any or type(domain).__name__ == "_ImplicitAny"
+
+
 def _outside(domain: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which values are not in one of everybody's sets, such as ``PositiveReals``."""
     outside = np.zeros(len(values), dtype=np.bool_)
-    if domain is None or domain is pyo.Any or type(domain).__name__ == "_ImplicitAny":
-        return outside
     suspects = np.arange(len(values))
     if values.dtype.kind in "fiu":
         low, high, step = domain.get_interval()

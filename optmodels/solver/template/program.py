@@ -37,6 +37,8 @@ class TracedConstraint:
 
     Attributes
     ----------
+    name
+        Of the family.
     named, sides
         Parameters that the relation names, and those that each of its sides does.
     varies
@@ -44,6 +46,7 @@ class TracedConstraint:
     """
 
     component: Any
+    name: str
     trace: Trace
     named: Named
     sides: tuple[frozenset[str], ...]
@@ -81,6 +84,7 @@ class Formulation:
         self.constraints = [
             TracedConstraint(
                 component,
+                component.local_name,
                 trace,
                 self._named(trace),
                 self._named_parts(trace.expression.args),
@@ -172,7 +176,7 @@ class Program:
             for name, variable in formulation.variables.items()
         }
         self.row_space = {
-            traced.component.local_name: self.data.index_space(traced.component)
+            traced.name: self.data.index_space(traced.component)
             for traced in formulation.constraints
         }
         self.first_column, self.columns = _places(self.variable_space)
@@ -232,7 +236,7 @@ class Program:
 
     def _family(self, traced: TracedConstraint) -> tuple[Any, Any]:
         """Evaluate a constraint family: its entries go to the matrix, its limits are returned."""
-        name = traced.component.local_name
+        name = traced.name
         space = self.row_space[name]
         lanes = self._lanes_of("rows", name, space, traced.trace.templates)
         body, low, high = self._relation(traced, lanes)
@@ -241,7 +245,7 @@ class Program:
 
     def _limits(self, traced: TracedConstraint) -> tuple[Any, Any]:
         """Limits of a constraint family, its entries being known."""
-        name = traced.component.local_name
+        name = traced.name
         space = self.row_space[name]
         lanes = self._lanes_of("rows", name, space, traced.trace.templates)
         self._evaluator.with_terms = False
@@ -310,7 +314,7 @@ class Program:
         return slice(first, first + self.variable_space[name].size)
 
     def _rows(self, traced: TracedConstraint) -> slice:
-        name = traced.component.local_name
+        name = traced.name
         first = self.first_row[name]
         return slice(first, first + self.row_space[name].size)
 
@@ -388,7 +392,7 @@ class Program:
         for traced in self.formulation.constraints:
             for side, named in enumerate(traced.sides):
                 if named & changed:
-                    self._constants.pop((traced.component.local_name, side), None)
+                    self._constants.pop((traced.name, side), None)
         for number, named in enumerate(self.formulation.objective_parts_named):
             if named & changed:
                 self._parts.pop(number, None)
@@ -430,7 +434,7 @@ def _turned(traced: TracedConstraint, arguments: Sequence[Linear]) -> tuple[Line
     if isinstance(relation, relations.RangedExpression):
         low, body, high = arguments
         if low.terms or high.terms:
-            raise NotTraceableError(f"'{traced.component.local_name}' has variable limits")
+            raise NotTraceableError(f"'{traced.name}' has variable limits")
         return body, low.constant - body.constant, high.constant - body.constant
     left, right = arguments
     equal = isinstance(relation, relations.EqualityExpression)
@@ -489,7 +493,10 @@ def _varies(argument: Any) -> bool:
 
 def _flat(values: Any, space: Space) -> FloatArray:
     """Values over the members of a space, flattened."""
-    return np.broadcast_to(values, space.grid_shape).reshape(-1)
+    array: FloatArray = np.asarray(values)
+    if array.shape != space.grid_shape:
+        array = np.broadcast_to(array, space.grid_shape)
+    return array.reshape(-1)
 
 
 def _differs(old: Any, new: Any) -> bool:
