@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +80,10 @@ class LiveModel:
         begin = time.perf_counter()
         traced = formulation if isinstance(formulation, Formulation) else Formulation(formulation)
         self.program: Program = traced.compile(data)
-        self._limits = Limits(time_limit_s, mip_gap, threads, seed)
-        self._session = Session(self.program.linear, limits=self._limits, options=options)
+        limits = Limits(time_limit_s, mip_gap, threads, seed)
+        self._session = Session(self.program.linear, limits=limits, options=options)
+        self._solver = self._session.solver
+        self._options = asdict(limits) | self._session.options
         self._fixed: dict[str, tuple[IntArray, FloatArray]] = {}
         self._current: LinearModel | None = self.program.linear
         self._x: FloatArray | None = None
@@ -256,18 +258,11 @@ class LiveModel:
         run = session.run_seconds
         outside = self._outside + time.perf_counter() - begin - run
         self._outside = 0.0
-        limits = self._limits
         solution = solution_of(
             outcome,
             sense="maximize" if model.maximize else "minimize",
-            solver=session.solver,
-            options={
-                "time_limit_s": limits.time_limit_s,
-                "mip_gap": limits.mip_gap,
-                "threads": limits.threads,
-                "seed": limits.seed,
-                **session.options,
-            },
+            solver=self._solver,
+            options=self._options,
             model=model.source,
             seconds={"run": run, "outside": outside, "solve": run + outside},
             _labels=self._labels,

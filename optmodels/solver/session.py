@@ -29,7 +29,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import SolverError, UsageError
-from .linear import FEASIBILITY_TOLERANCE, INFINITE, SOLVER_DUAL_NOISE, FloatArray, LinearModel
+from .linear import (
+    FEASIBILITY_TOLERANCE,
+    INFINITE,
+    SOLVER_DUAL_NOISE,
+    FloatArray,
+    LinearModel,
+    same_array,
+)
 from .listening import listening, logger
 from .options import Limits, check_options
 from .status import Status
@@ -152,9 +159,9 @@ class Session:
             and old.maximize == model.maximize
             and old.hessian is None
             and model.hessian is None
-            and _equal(old.integer, model.integer)
-            and _equal(old.starts, model.starts)
-            and _equal(old.indices, model.indices)
+            and same_array(old.integer, model.integer)
+            and same_array(old.starts, model.starts)
+            and same_array(old.indices, model.indices)
         )
         changed = _different((old.coefficients, model.coefficients)) if alike else None
         self.model = model
@@ -578,10 +585,6 @@ def _statuses(
     codes[basic] = 3
     chosen: list[Any] = names[codes].tolist()
     return chosen
-
-
-def _equal(before: np.ndarray, after: np.ndarray) -> bool:
-    return before is after or np.array_equal(before, after)
 
 
 def _different(*pairs: tuple[FloatArray, FloatArray]) -> np.ndarray:

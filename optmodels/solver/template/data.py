@@ -32,7 +32,7 @@ import pyomo.environ as pyo
 from numpy.typing import NDArray
 
 from ...errors import Flaw, InputError, UsageError
-from ..linear import FloatArray, place_text
+from ..linear import FloatArray, place_text, same_array
 from . import tracing
 from .spaces import SCALAR, Axis, IndexArray, Space, UnknownLabelError, axis_over
 from .tracing import Declarations, DeclaredParameter, DeclaredSet, NotTraceableError
@@ -394,9 +394,13 @@ class Data:
         if flaws:
             self._given = given
             raise InputError(flaws, _SUBJECT if len(flaws) > 1 else None)
-        changed = frozenset(n for n, new in fresh.items() if not _equal(self.values(n), new))
+        changed = frozenset(n for n, new in fresh.items() if self._differs(n, new))
         self._values.update({name: fresh[name] for name in changed})
         return changed
+
+    def _differs(self, name: str, new: NDArray[Any]) -> bool:
+        old = self.values(name)
+        return old.dtype != new.dtype or not same_array(old, new)
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What `restore` needs to undo a change."""
@@ -454,8 +458,8 @@ class Data:
             return plain.reshape(-1)
         if space is SCALAR and numeric.size == 1:
             return numeric.reshape(1)
-        shapes = list(dict.fromkeys([space.grid_shape, (space.size,)]))
-        if numeric.shape not in shapes:
+        if numeric.shape not in (space.grid_shape, (space.size,)):
+            shapes = dict.fromkeys([space.grid_shape, (space.size,)])
             allowed = "a number" if space is SCALAR else " or ".join(str(s) for s in shapes)
             found = numeric.shape or "a number"
             raise InputError(Flaw("is the wrong shape", field=name, value=found, allowed=allowed))
@@ -551,6 +555,8 @@ def _floats(given: Any) -> FloatArray | None:
     """An own array of numbers; None where they are none."""
     try:
         array = np.asarray(given)
+        if array.dtype == np.float64:
+            return array.copy()
         if array.dtype.kind in "OUS" and any(
             isinstance(entry, str | bytes) for entry in array.reshape(-1).tolist()
         ):
@@ -558,10 +564,6 @@ def _floats(given: Any) -> FloatArray | None:
         return None if array.dtype.kind in "mMUS" else np.array(array, dtype=np.float64)
     except (TypeError, ValueError):
         return None
-
-
-def _equal(old: NDArray[Any], new: NDArray[Any]) -> bool:
-    return old.dtype == new.dtype and np.array_equal(old, new)
 
 
 def _columns(given: Any, dimension: int | None, name: str = "") -> list[Any]:

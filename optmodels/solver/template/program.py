@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import Flaw, InputError, UsageError
-from ..linear import Family, FloatArray, Labels, LinearModel
+from ..linear import Family, FloatArray, Labels, LinearModel, same_array
 from . import tracing
 from .assembly import Assembly, dense_row, row_block
 from .data import Data
@@ -501,7 +501,7 @@ def _flat(values: Any, space: Space) -> FloatArray:
 
 def _differs(old: Any, new: Any) -> bool:
     if isinstance(old, np.ndarray):
-        return old is not new and not np.array_equal(old, new)
+        return not same_array(old, new)
     return bool(old != new)
 
 
