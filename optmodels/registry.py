@@ -8,7 +8,7 @@ exposes as ``PROBLEM``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +39,25 @@ class Series:
     truth: FloatArray
     slots_per_day: int
     vintages: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A plan that minimises a weighted sum of objectives, and how good any plan can be at most.
+
+    Attributes
+    ----------
+    plan
+        The audited plan. Its costs are the instance's own, unweighted.
+    value
+        Weighted sum of the plan's audited costs.
+    bound
+        Proven lower bound on the weighted sum of any plan; at most `value`.
+    """
+
+    plan: Plan
+    value: float
+    bound: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,13 @@ class Problem:
         ``series(instance) -> Series``: what forecasts speak of.
     baseline
         Policy against which savings are reported.
+    objectives
+        What a trade-off may be about: names of objectives, each with the column of the plan's
+        `Cost` that holds it. The least of each must be worth having: costs, not yields.
+    weighted
+        ``weighted(instance, weights, *, time_limit_s, mip_gap) -> Weighted``: the plan of the
+        least weighted sum, for weights by objective, each at least 0 and one of them positive (an
+        objective that is not named weighs nothing). None where the problem has no trade-off.
     """
 
     name: str
@@ -101,6 +127,8 @@ class Problem:
     certify: Callable[[Any, Policy, Plan, Plan], float | None]
     series: Callable[[Any], Series]
     baseline: str
+    objectives: Mapping[str, str] = field(default_factory=dict)
+    weighted: Callable[..., Weighted] | None = None
 
     def policy(self, name: str | Policy, seed: int = 0) -> Policy:
         """Policy of this name, or the given policy object itself; random ones get the seed.
