@@ -1,7 +1,7 @@
 """The problem of one elastic job: when should it run, and on how many servers.
 
 Rooms: `instance` (data), `model` (the mathematics), `audit` (what a plan costs), `optimum` (the
-oracle), `replay` (a run under a policy), `policies`, `threshold_policies` and `rolling` with its
+oracle), `weighted` (its trade-offs), `replay` (a run under a policy), `policies`, `threshold_policies` and `rolling` with its
 `window` (who decides), `guarantees` (what is proven), `synthetic` and `from_trace` (where instances
 come from).
 """
@@ -19,6 +19,7 @@ from optmodels.scaling.job.instance import JobInstance
 from optmodels.scaling.job.limits import explain
 from optmodels.scaling.job.optimum import METHODS, solve
 from optmodels.scaling.job.replay import JobEnvironment, decisions
+from optmodels.scaling.job.weighted import OBJECTIVES, weighted
 
 #: Changes of the number of servers below this share of the largest are rounding, not switches.
 _SWITCH = 1e-9
@@ -108,4 +109,6 @@ PROBLEM = Problem(
     certify=certify,
     series=series,
     baseline="run-now",
+    objectives=OBJECTIVES,
+    weighted=weighted,
 )

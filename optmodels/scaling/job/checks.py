@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -39,36 +39,6 @@ def parameter_flaws(p: JobParameters) -> list[Flaw]:
         if value is not None and not p.work_min <= value <= p.work_max:
             allowed = f"work_min {p.work_min:g} to work_max {p.work_max:g}"
             flaws.append(Flaw("is out of range", field=name, value=value, allowed=allowed))
-    return flaws
-
-
-def spacing_flaws(times: pd.Series[Any], step: pd.Timedelta, place: Place) -> list[Flaw]:
-    """Rows that do not follow the one before them after exactly one slot."""
-    order = np.argsort(times.to_numpy(), kind="stable")
-    stamps = pd.DatetimeIndex(times.iloc[order])
-    flaws = []
-    # A repeated time is a repeated key, which has its flaw already.
-    gaps = np.diff(stamps.asi8)
-    for i in np.flatnonzero((gaps != step.as_unit("ns").value) & (gaps > 0)).tolist():
-        before, after = stamps[i], stamps[i + 1]
-        expected = before + step
-        what = (
-            f"follows a gap: {expected.isoformat()} is missing"
-            if after > expected
-            else f"comes too early: the slot before it starts at {before.isoformat()}"
-        )
-        flaws.append(
-            Flaw(
-                what,
-                file=place.file,
-                row=place.row(int(order[i + 1])),
-                field="time",
-                value=after.isoformat(),
-                allowed=f"one row every {step.total_seconds() / 60:g} min",
-                cause="rows were lost or added in editing, or slot_minutes is wrong",
-                fix="restore the missing rows, or generate the instance from the trace again",
-            )
-        )
     return flaws
 
 

@@ -29,9 +29,9 @@ from optmodels.scaling.job.checks import (
     forecast_flaws,
     parameter_flaws,
     profile_flaws,
-    spacing_flaws,
 )
 from optmodels.scaling.job.profile import ScalingProfile, upper_hull
+from optmodels.scaling.spacing import spacing_flaws
 from optmodels.schema import Parameters, Place, Row, Table, column
 
 # The ratio of the window bounds enters every competitive ratio; a single hour of carbon-free power

@@ -1,0 +1,1 @@
+"""The problem of a cluster of elastic batch jobs that share a capacity which follows carbon."""
