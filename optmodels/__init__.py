@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optmodels.policy import Observation, Policy
     from optmodels.registry import problems
     from optmodels.solver import explain_model, solve_model
+    from optmodels.trade_off import Frontier, frontier
 
 _HOME = {
     "check": "optmodels.api",
@@ -41,10 +42,13 @@ _HOME = {
     "problems": "optmodels.registry",
     "explain_model": "optmodels.solver",
     "solve_model": "optmodels.solver",
+    "Frontier": "optmodels.trade_off",
+    "frontier": "optmodels.trade_off",
 }
 
 __all__ = [
     "Comparison",
+    "Frontier",
     "Instance",
     "Observation",
     "Plan",
@@ -53,6 +57,7 @@ __all__ = [
     "compare",
     "explain",
     "explain_model",
+    "frontier",
     "generate",
     "load",
     "problems",

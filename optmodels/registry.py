@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from optmodels.errors import UsageError
+from optmodels.errors import SolverError, UsageError
 from optmodels.instance import Instance
 from optmodels.plan import Audit, Plan
 from optmodels.policy import Environment, FloatArray, Policy
+
+#: Relative difference between two computations of one number that rounding explains.
+_ROUNDING = 1e-9
 
 _MODULES = {"scaling.job": "optmodels.scaling.job"}
 
@@ -145,6 +149,42 @@ class Problem:
         kind: Any = self.policies[name]
         made: Policy = kind(seed=seed) if kind.randomised else kind()
         return made
+
+    def weigh(
+        self,
+        instance: Instance,
+        weights: Mapping[str, float],
+        *,
+        time_limit_s: float | None = None,
+        mip_gap: float = 1e-4,
+    ) -> Weighted:
+        """Plan of the least weighted sum of objectives, its claims checked against its audit.
+
+        Raises
+        ------
+        UsageError
+            The problem has no trade-off, an objective is unknown, or a weight is out of range.
+        SolverError
+            The value is not that of the plan, or the bound is above it.
+        """
+        if self.weighted is None:
+            raise UsageError(f"The problem '{self.name}' offers no trade-off between objectives.")
+        for name, weight in weights.items():
+            if name not in self.objectives:
+                raise UsageError.unknown("objective", name, self.objectives)
+            if not (np.isfinite(weight) and weight >= 0):
+                raise UsageError(f"The weight of '{name}' is {weight}; allowed: a number >= 0.")
+        if not any(weight > 0 for weight in weights.values()):
+            raise UsageError("All weights are 0. Fix: let at least one objective count.")
+        found = self.weighted(instance, weights, time_limit_s=time_limit_s, mip_gap=mip_gap)
+        value = sum(w * found.plan.cost[self.objectives[name]] for name, w in weights.items())
+        slack = _ROUNDING * max(abs(value), abs(found.bound))
+        if not (abs(found.value - value) <= slack and found.bound <= value + slack):
+            raise SolverError(
+                f"'{self.name}' claims a weighted sum of {found.value:.12g} and a bound of "
+                f"{found.bound:.12g} for {instance.name}, but its plan costs {value:.12g}."
+            )
+        return Weighted(found.plan, value, min(found.bound, value))
 
 
 def problems() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from optmodels.cli import judging, listing, making, solving, touring
+from optmodels.cli import judging, listing, making, solving, touring, trading
 from optmodels.cli.running import debugging, guarded
 
 app = typer.Typer(
@@ -71,6 +71,14 @@ for command, name, lines in (
         judging.check,
         "check",
         (f"optmodels check {_FOLDER}", f"optmodels check {_FOLDER} --plan plan.json"),
+    ),
+    (
+        trading.frontier,
+        "frontier",
+        (
+            "optmodels frontier instances/scaling/job/elastic-profile-72h",
+            f"optmodels frontier {_FOLDER} --objectives switching_g,execution_g --out front.png",
+        ),
     ),
     (judging.explain, "explain", (f"optmodels explain {_FOLDER}",)),
     (

@@ -45,6 +45,8 @@ def text(*, as_json: bool) -> str:
         sizes = [name if v is None else f"{name}={v}" for name, v in problem["sizes"].items()]
         entry("sizes (generate --size)", ", ".join(sizes))
         entry("savings against", problem["baseline"])
+        if problem["objectives"]:
+            entry("frontier --objectives", ", ".join(problem["objectives"]))
         lines.append("  policies (compare --policies)")
         for policy in problem["policies"]:
             needs = f" [needs {', '.join(policy['needs'])}]" if policy["needs"] else ""
@@ -76,6 +78,7 @@ def gather() -> list[dict[str, Any]]:
                 "methods": list(problem.methods),
                 "baseline": problem.baseline,
                 "sizes": dict(problem.sizes),
+                "objectives": list(problem.objectives),
                 "policies": policies,
             }
         )

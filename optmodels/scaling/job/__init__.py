@@ -1,9 +1,9 @@
 """The problem of one elastic job: when should it run, and on how many servers.
 
 Rooms: `instance` (data), `model` (the mathematics), `audit` (what a plan costs), `optimum` (the
-oracle), `weighted` (its trade-offs), `replay` (a run under a policy), `policies`, `threshold_policies` and `rolling` with its
-`window` (who decides), `guarantees` (what is proven), `synthetic` and `from_trace` (where instances
-come from).
+oracle), `weighted` (its trade-offs), `replay` (a run under a policy), `policies`,
+`threshold_policies` and `rolling` with its `window` (who decides), `guarantees` (what is proven),
+`synthetic` and `from_trace` (where instances come from).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 
 from optmodels.plan import Plan, Provenance
 from optmodels.registry import Weighted
@@ -71,7 +72,7 @@ def weighted(
     long = solved.tables["shares"]
     levels = priced.levels
     shares = np.zeros((instance.slots, levels.servers.size))
-    slot = instance.times.get_indexer(long["time"])
+    slot = instance.times.get_indexer(pd.DatetimeIndex(long["time"]))
     shares[slot, np.searchsorted(levels.servers, long["servers"])] = long["share"]
     tables = tables_of(instance, shares, levels)
     words = " + ".join(f"{weight:.6g} × {name}" for name, weight in part.items() if weight)

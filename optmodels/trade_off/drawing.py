@@ -1,0 +1,106 @@
+"""The drawing of a front; matplotlib is imported here and nowhere else."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optmodels.atomic import sentence
+from optmodels.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from optmodels.trade_off.front import Frontier
+
+#: Units that names of costs end in, as a label writes them.
+_UNITS = {"g": "g", "kg": "kg", "t": "t", "kwh": "kWh", "mwh": "MWh", "usd": "USD", "ms": "ms"}
+_UNITS |= {"hours": "h", "kw": "kW"}
+_WORDS_KEPT = ("hours",)
+_MARGIN = 0.06
+_DPI = 150
+
+
+def label(name: str) -> str:
+    """Label of an axis from the name of a cost: "energy_kwh" is "energy [kWh]"."""
+    *words, last = name.split("_")
+    if not words or last not in _UNITS:
+        return name.replace("_", " ")
+    if last in _WORDS_KEPT:
+        words.append(last)
+    return f"{' '.join(words)} [{_UNITS[last]}]"
+
+
+def draw(front: Frontier, ax: Axes | None = None) -> Axes:
+    """Draw a front into axes; see `Frontier.plot`."""
+    if ax is None:
+        ax = _new_figure().subplots()
+    first, second = front.objectives
+    x, y = front.frame[first].to_numpy(), front.frame[second].to_numpy()
+    outer_x, outer_y = front.outer[first].to_numpy(), front.outer[second].to_numpy()
+    right, top = _ends(x, outer_x), _ends(y, outer_y)
+    # What is dominated reaches to the edges of the drawing: up from the first point, and to the
+    # right of the last one.
+    ax.fill(
+        [x[0], *x, right[1], right[1], x[0]],
+        [top[1], *y, y[-1], top[1], top[1]],
+        color="0.9",
+        linewidth=0,
+        label="dominated",
+        zorder=1,
+    )
+    ax.plot(
+        [outer_x[0], *outer_x, right[1]],
+        [top[1], *outer_y, outer_y[-1]],
+        color="0.45",
+        linestyle="--",
+        linewidth=1.2,
+        label="no plan below (proven)",
+        zorder=2,
+    )
+    ax.plot(x, y, color="0", marker="o", markersize=4, linewidth=1.2, label="front", zorder=3)
+    ax.set_xlim(*right)
+    ax.set_ylim(*top)
+    ax.set_xlabel(label(first))
+    ax.set_ylabel(label(second))
+    ax.set_title(front.instance)
+    ax.legend(facecolor="1", framealpha=1.0)
+    return ax
+
+
+def save(front: Frontier, path: Path) -> None:
+    """Draw a front into a file, whose end names the format.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be written.
+    """
+    figure = _new_figure()
+    draw(front, figure.subplots())
+    content = io.BytesIO()
+    # Drawn in memory first: a drawing that fails leaves the file as it was.
+    figure.savefig(content, format=path.suffix[1:], dpi=_DPI, bbox_inches="tight")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.getvalue())
+    except OSError as error:
+        raise UsageError(f"{str(path)!a} cannot be written ({sentence(error)}).") from None
+
+
+def _new_figure() -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "plots", "Drawing a front") from None
+    return Figure(layout="constrained")
+
+
+def _ends(inner: np.ndarray, outer: np.ndarray) -> tuple[float, float]:
+    low, high = min(inner.min(), outer.min()), max(inner.max(), outer.max())
+    margin = _MARGIN * (high - low) or _MARGIN * abs(high) or 1.0
+    return float(low - margin), float(high + margin)
