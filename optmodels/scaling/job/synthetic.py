@@ -1,8 +1,6 @@
 """Synthetic jobs: a seeded grid with a solar valley, and what may hang on it.
 
-The carbon intensity has the shape of a solar-heavy grid: two humps of demand a day, a valley
-around local noon as deep as the clouds of the day allow (the "duck curve"), less demand at
-weekends, and noise that lasts for hours. Nothing of it is measured.
+The carbon intensity is that of `optmodels.scaling.solar_grid`. Nothing of it is measured.
 
 Only uniform random numbers of PCG64 are drawn and all values are rounded, so that a seed gives the
 same fingerprint on every platform.
@@ -10,7 +8,6 @@ same fingerprint on every platform.
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -18,10 +15,9 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from optmodels.errors import Flaw, InputError
-from optmodels.policy import FloatArray
 from optmodels.scaling.job.instance import JobInstance
-from optmodels.traces.trace import instant
+from optmodels.scaling.sizes import Sizes, begin_of
+from optmodels.scaling.solar_grid import NOTE, ZONE, carbon_intensity, lasting_noise
 
 #: Size arguments of the generator with their defaults; None and 0 mean "without".
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -44,24 +40,8 @@ SIZES: Mapping[str, object] = MappingProxyType(
     }
 )
 
-ZONE = "synthetic"
-NOTE = "synthetic: drawn to look like a solar-heavy grid, no value is measured"
 LARGEST_SLOTS = 1_000_000
 LARGEST_SERVERS = 1000
-_YEARS = range(1950, 2150)
-
-# The shape of a day, in local hours: centre, width and height of the humps of demand, and the
-# sun's noon and half-day. The grid lies eight hours behind UTC.
-_UTC_OFFSET_HOURS = -8.0
-_MORNING, _EVENING = (7.5, 2.5, 0.10), (20.0, 3.0, 0.28)
-_NOON, _HALF_DAY = 12.75, 7.25
-_SUNRISE_EXPONENT = 1.2
-_WEEKEND = 0.93
-# Clouds take at most this share of a day's sun.
-_CLOUDS = 0.6
-# Correlation of the noise after one hour.
-_PERSISTENCE = 0.95
-_LOWEST_G_PER_KWH = 5.0
 
 # Profile: n servers do n / (1 + σ (n - 1)) work per slot (Amdahl's law with a serial share σ drawn
 # from this range) and draw the same power each.
@@ -150,15 +130,13 @@ def generate(
         "noise": noise,
     }
     _check(seed, sizes)
-    begin = instant(start)
-    if begin.year not in _YEARS:
-        allowed = f"years {_YEARS[0]} to {_YEARS[-1]}"
-        raise InputError(Flaw("is out of range", field="start", value=start, allowed=allowed))
+    begin = begin_of(start)
     rng = np.random.Generator(np.random.PCG64(seed))
     step = slot_minutes / 60
     slots, before = round(hours / step), round(24 * history_days / step)
-    local_hours = _local_hours(begin, step, np.arange(-before, slots))
-    values = _carbon(local_hours, step, mean_g_per_kwh, solar, noise, rng)
+    values = carbon_intensity(
+        begin, step, np.arange(-before, slots), rng, mean=mean_g_per_kwh, solar=solar, noise=noise
+    )
     times = begin + pd.to_timedelta(np.arange(-before, slots) * slot_minutes, unit="min")
     frame = pd.DataFrame({"time": times, "carbon_g_per_kwh": values})
     tables = {"carbon": frame.iloc[before:]}
@@ -185,89 +163,21 @@ def generate(
 
 def _check(seed: object, sizes: Mapping[str, object]) -> None:
     """Refuse sizes of a wrong kind or out of range; the rest is checked by the instance."""
-    flaws = []
-
-    def require(name: str, low: float, high: float, *, open_low: bool = False) -> bool:
-        value = sizes.get(name, seed)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        inside = number and (low < value if open_low else low <= value) and value <= high  # type: ignore[operator]
-        if not inside:
-            words = f"a number {'>' if open_low else '>='} {low:g}"
-            words += f" and <= {high:g}" if high < math.inf else ""
-            flaws.append(Flaw("is out of range", field=name, value=value, allowed=words))
-        return inside
-
-    def whole(name: str, value: float, of: str) -> None:
-        if abs(value - round(value)) > 1e-9 or round(value) < 0:
-            flaws.append(Flaw(f"is not a whole number of {of}", field=name, value=sizes[name]))
-
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        flaws.append(Flaw("is not a seed", field="seed", value=seed, allowed="a whole number >= 0"))
-    spans = ("hours", "history_days", "forecast_every_hours")
-    if require("slot_minutes", 0, 1440, open_low=True):
-        step = float(sizes["slot_minutes"]) / 60  # type: ignore[arg-type]
-        for name in spans:
-            longest = LARGEST_SLOTS * step / (24 if name == "history_days" else 1)
-            if require(name, 0, longest, open_low=name == "hours"):
-                hours = float(sizes[name]) * (24 if name == "history_days" else 1)  # type: ignore[arg-type]
-                whole(name, hours / step, "slots")
-    if require("servers", 0, LARGEST_SERVERS):
-        whole("servers", float(sizes["servers"]), "servers")  # type: ignore[arg-type]
-    require("mean_g_per_kwh", 0, math.inf, open_low=True)
-    require("solar", 0, 1)
-    require("noise", 0, 1)
-    if not isinstance(sizes["start"], str):
-        allowed = "a time with its offset, such as 2023-06-01T00:00:00Z"
-        flaws.append(Flaw("is not a time", field="start", value=sizes["start"], allowed=allowed))
-    if flaws:
-        raise InputError(flaws, "sizes of a synthetic job")
-
-
-def _local_hours(begin: pd.Timestamp, step: float, slots: np.ndarray) -> FloatArray:
-    """Hours since a Monday midnight, local time, of the middle of each slot."""
-    since_monday = begin.weekday() * 24 + begin.hour + begin.minute / 60 + begin.second / 3600
-    hours: FloatArray = since_monday + _UTC_OFFSET_HOURS + (slots + 0.5) * step
-    return hours
-
-
-def _carbon(
-    local_hours: FloatArray,
-    step: float,
-    mean: float,
-    solar: float,
-    noise: float,
-    rng: np.random.Generator,
-) -> FloatArray:
-    """Carbon intensity of each slot [g/kWh]."""
-    day = np.floor(local_hours / 24).astype(np.int64)
-    hour = local_hours - 24.0 * day
-    clear = 1 - _CLOUDS * rng.random(day[-1] - day[0] + 1)[day - day[0]]
-    sun = np.maximum(0.0, np.cos(np.pi * (hour - _NOON) / (2 * _HALF_DAY)))
-    shape = 1.0 + _hump(hour, *_MORNING) + _hump(hour, *_EVENING)
-    shape *= np.where(day % 7 >= 5, _WEEKEND, 1.0)
-    shape -= solar * clear * sun**_SUNRISE_EXPONENT
-    shape += noise * _lasting_noise(local_hours.size, _PERSISTENCE**step, rng)
-    values: FloatArray = np.maximum(mean * shape, min(_LOWEST_G_PER_KWH, mean))
-    return values.round(2)
-
-
-def _hump(hour: FloatArray, centre: float, width: float, height: float) -> FloatArray:
-    distance = np.abs(hour - centre)
-    around = np.minimum(distance, 24 - distance)
-    hump: FloatArray = height * np.exp(-((around / width) ** 2) / 2)
-    return hump
-
-
-def _lasting_noise(size: int, persistence: float, rng: np.random.Generator) -> FloatArray:
-    """First-order autoregressive noise of unit variance, made of uniform numbers."""
-    fresh = rng.uniform(-1.0, 1.0, size) * math.sqrt(3.0)
-    kick = math.sqrt(1.0 - persistence**2)
-    values = np.empty(size)
-    last = fresh[0]
-    for i, draw in enumerate(fresh):
-        last = draw if i == 0 else persistence * last + kick * draw
-        values[i] = last
-    return values
+    given = Sizes(seed, sizes, "sizes of a synthetic job")
+    minutes = given.number("slot_minutes", 0, 1440, open_low=True)
+    if minutes is not None:
+        step = minutes / 60
+        most = LARGEST_SLOTS * step
+        if given.number("hours", 0, most, open_low=True) is not None:
+            given.whole("hours", "slots", 0, unit=step)
+        given.whole("history_days", "slots", 0, most / 24, unit=step / 24)
+        given.whole("forecast_every_hours", "slots", 0, most, unit=step)
+    given.whole("servers", "servers", 0, LARGEST_SERVERS)
+    given.number("mean_g_per_kwh", 0, open_low=True)
+    given.number("solar", 0, 1)
+    given.number("noise", 0, 1)
+    given.start()
+    given.check()
 
 
 def _profile(servers: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -293,7 +203,7 @@ def _forecasts(
     for issue in range(first, len(truth), round(every_hours / step)):
         ahead = np.arange(issue, min(len(truth), issue + longest))
         growth = np.sqrt((ahead - issue + 1) * step / _LEAD_HOURS)
-        error = growth * _FORECAST_ERROR * _lasting_noise(ahead.size, _PERSISTENCE**step, rng)
+        error = growth * _FORECAST_ERROR * lasting_noise(ahead.size, step, rng)
         parts.append(
             pd.DataFrame(
                 {
