@@ -108,11 +108,8 @@ def schedule(
     fewest = ladder.fewest[profile]
     given = grant(order[overdue[order]], fewest, capacity)
     left = min(max(servers, int(given.sum())), capacity) - int(given.sum())
-    levels = ladder.levels_from(threshold)[profile]
-    # An overdue job has its first level; one that does not even fit gets nothing above it.
     has_first = given > 0
-    levels[overdue & ~has_first] = 0
-    count = np.maximum(levels - has_first, 0)[order]
+    count = np.maximum(ladder.levels_from(threshold)[profile] - has_first, 0)[order]
     if left <= 0 or not count.any():
         return given
     job = np.repeat(order, count)
