@@ -133,7 +133,10 @@ def _highs_seconds(
         solvers.append(highs)
     # Each repeat has a solver of its own, or the second would start from the answer of the first.
     waiting = iter(solvers)
+    # HiGHS refuses to run on another number of threads than the runs before: forget those.
+    highspy.Highs.resetGlobalScheduler(True)
     seconds = median_seconds(lambda: next(waiting).run(), repeats)
+    highspy.Highs.resetGlobalScheduler(True)
     return seconds, float(solvers[-1].getInfo().objective_function_value)
 
 

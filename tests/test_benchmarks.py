@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import highspy
 import numpy as np
 import pandas as pd
 import pytest
@@ -248,7 +249,15 @@ def test_switching_that_outweighs_the_window_means_running_at_once(
 
 
 def test_timed_methods_agree(jobs: arrivals.Arrivals) -> None:
-    """The methods timed against each other solve the same question."""
+    """The methods timed against each other solve the same question.
+
+    Also after a run on another number of threads, which makes HiGHS refuse the next one.
+    """
+    highspy.Highs.resetGlobalScheduler(True)
+    before = highspy.Highs()
+    before.setOptionValue("output_flag", False)
+    before.setOptionValue("threads", 2)
+    assert before.run() == highspy.HighsStatus.kOk
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         rows = speed.oracle_rows(jobs.carbon[0], 5.5, 20.0, repeats=1)

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import SolverError, UsageError
 from .front import linear_only
 from .linear import place_text
+from .listening import silent_highs
 from .session import pass_model
 
 SUFFIXES = (".mps", ".lp")
@@ -60,8 +61,7 @@ def export_model(model: Any, path: str | os.PathLike[str], *, data: object = Non
         raise UsageError(f"Cannot export to '{target}': the folder does not exist.")
     linear = linear_only(model, "Export", data)
     linear.check()
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
+    highs = silent_highs()
     pass_model(highs, linear)
     labels = linear.labels
     ok = highspy.HighsStatus.kOk

@@ -1,11 +1,13 @@
 """What happens around a running HiGHS: its log, Ctrl-C, and the progress line.
 
 The log goes to ``logging.getLogger("optmodels.solver")``; HiGHS is silent unless that logger is
-enabled for INFO. Ctrl-C sets a flag which HiGHS asks for in its interrupt callback.
+enabled for INFO, from its first breath (`silent_highs`). Ctrl-C sets a flag which HiGHS asks for in
+its interrupt callback.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import signal
 import threading
@@ -18,6 +20,33 @@ from .progress import ProgressLine
 logger = logging.getLogger("optmodels.solver")
 
 
+def silent_highs() -> Any:
+    """A new ``highspy.Highs`` that never writes to standard output.
+
+    Notes
+    -----
+    HiGHS 1.16 prints its banner as soon as a callback is set, and the constructor of
+    ``highspy.Highs`` sets one: switching the output off afterwards is too late.
+    """
+    return _silent_class()()
+
+
+@functools.cache
+def _silent_class() -> type[Any]:
+    import highspy
+
+    class SilentHighs(highspy.Highs):  # type: ignore[misc]
+        """HiGHS with its output off, and without highspy's own callbacks, which nobody uses."""
+
+        def enableCallbacks(self) -> None:  # noqa: N802 - highspy's name
+            """What the constructor calls last: switch the output off, set no callback."""
+            self.setOptionValue("output_flag", False)
+            # Output on while nobody listens would reach standard output.
+            self.setOptionValue("log_to_console", False)
+
+    return SilentHighs
+
+
 @contextmanager
 def listening(highs: Any, stop: threading.Event, *, is_mip: bool, progress: bool) -> Iterator[None]:
     """Connect log, interruption and progress for the time of one solve.
@@ -25,7 +54,7 @@ def listening(highs: Any, stop: threading.Event, *, is_mip: bool, progress: bool
     Parameters
     ----------
     highs
-        A ``highspy.Highs`` whose ``output_flag`` is off.
+        One of `silent_highs`.
     stop
         Set by Ctrl-C; set from elsewhere it stops HiGHS just the same.
     is_mip

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TypeGuard
 
 from ..errors import UsageError, shorten
+from .listening import silent_highs
 
 DEFAULT_MIP_GAP = 1e-4
 """Relative gap at which a mixed-integer solve counts as optimal."""
@@ -79,9 +80,7 @@ def known_options() -> Mapping[str, OptionSpec]:
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "options.txt"
-        highs = highspy.Highs()
-        highs.setOptionValue("output_flag", False)
-        highs.writeOptions(str(file))
+        silent_highs().writeOptions(str(file))
         text = file.read_text(encoding="utf-8")
     specs: dict[str, OptionSpec] = {}
     # Options for developers are absent from the listing: their types come from the defaults.

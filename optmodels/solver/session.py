@@ -6,8 +6,8 @@ What it adds to HiGHS:
   objective;
 - the log goes to ``logging.getLogger("optmodels.solver")``, never to standard output;
 - Ctrl-C stops HiGHS through its interrupt callback; the incumbent is kept;
-- integers are integers: the point is rounded, and where that breaks a row the continuous rest is
-  solved again with the integers fixed;
+- integers are integers: the point is rounded, and where a row breaks, or holds only within the
+  solver's tolerance, the continuous rest is solved again with the integers fixed;
 - the point is re-computed in numpy, and the bound of an LP is proven by weak duality;
 - `Session.update` pushes only what changed into the living solver, so that the next solve starts
   from the last basis. That is what a rolling horizon needs.
@@ -37,12 +37,15 @@ from .linear import (
     LinearModel,
     same_array,
 )
-from .listening import listening, logger
+from .listening import listening, logger, silent_highs
 from .options import Limits, check_options
 from .status import Status
 
 LP_GAP = 1e-6
-"""Relative gap between objective and proven bound up to which an LP counts as optimal."""
+"""Relative gap between objective and proven bound up to which an LP counts as optimal.
+
+The same for a mixed-integer point that gave up what only the solver's tolerance had won.
+"""
 
 POLISH_GAP = 1e-9
 """Relative gap above which an LP is polished: re-solved from its basis with tight tolerances."""
@@ -127,10 +130,7 @@ class Session:
             )
         model.check()
         self.model = model
-        self.highs = highspy.Highs()
-        # Callbacks are set per solve; output on with nobody listening would reach stdout.
-        self._set("output_flag", False)
-        self._set("log_to_console", False)
+        self.highs = silent_highs()
         for name, value in {**self.limits.for_highs(), **self.options}.items():
             self._set(name, value)
         pass_model(self.highs, model)
@@ -334,12 +334,17 @@ class Session:
         threads = self.limits.threads or 0
         if getattr(_LOCAL, "threads", 0) != threads:
             # HiGHS keeps a scheduler of its first thread count and refuses another one.
-            self._hp.Highs.resetGlobalScheduler(True)
+            _reset_scheduler(self._hp.Highs)
         _LOCAL.threads = threads
         begin = time.perf_counter()
         returned = self.highs.run()
         self.run_seconds += time.perf_counter() - begin
         ended = self.highs.getModelStatus()
+        if returned == self._hp.HighsStatus.kError and ended == self._hp.HighsModelStatus.kNotset:
+            # Somebody else's HiGHS in this thread has left a scheduler of another thread count.
+            _reset_scheduler(self._hp.Highs)
+            returned = self.highs.run()
+            ended = self.highs.getModelStatus()
         if returned == self._hp.HighsStatus.kError:
             logger.error("HiGHS returned an error; model status %s", ended)
         return ended
@@ -353,9 +358,8 @@ class Session:
                 return Outcome(Status.ERROR, message="HiGHS claims an optimum but gives no point")
             bound = self._mip_bound(info) if model.is_mip else self._worst_bound()
             return Outcome(Status.NO_SOLUTION_AT_LIMIT, bound=bound)
-        x = _vector(answer.col_value)
-        if model.is_mip:
-            x = self._with_true_integers(x)
+        given = _vector(answer.col_value)
+        x = self._with_true_integers(given) if model.is_mip else given
         breach = model.worst_violation(x)
         if breach.relative > self._tolerance:
             if not claimed_optimal and not model.is_mip:
@@ -365,7 +369,7 @@ class Session:
                 message=f"HiGHS's point fails the check: {breach.describe(model.labels)}",
             )
         if model.is_mip:
-            return self._mip_outcome(x, self._mip_bound(info), claimed_optimal)
+            return self._mip_outcome(x, given, self._mip_bound(info), claimed_optimal)
         return self._lp_outcome(x, answer, claimed_optimal)
 
     def _lp_outcome(self, x: FloatArray, answer: Any, claimed_optimal: bool) -> Outcome:
@@ -424,40 +428,62 @@ class Session:
             for name, value in before.items():
                 self._set(name, value)
 
-    def _mip_outcome(self, x: FloatArray, bound: float, claimed_optimal: bool) -> Outcome:
+    def _mip_outcome(
+        self, x: FloatArray, given: FloatArray, bound: float, claimed_optimal: bool
+    ) -> Outcome:
         objective = self.model.objective(x)
         bound = self._clamp(bound, objective)
-        distance = abs(objective - bound)
+        distance, size = abs(objective - bound), max(1.0, abs(objective))
         absolute = float(self.highs.getOptionValue("mip_abs_gap")[1])
-        closed = distance <= max(self.limits.mip_gap * abs(objective), absolute) + (
-            POLISH_GAP * max(1.0, abs(objective))
+        # HiGHS closed the gap for the point it gave. Where that one used up its tolerance, the
+        # true point is worse by a little, which no search would have won back.
+        given_up = min(abs(objective - self.model.objective(given)), LP_GAP * size)
+        closed = distance <= (
+            max(self.limits.mip_gap * abs(objective), absolute) + given_up + POLISH_GAP * size
         )
         status = Status.OPTIMAL if claimed_optimal and closed else Status.FEASIBLE
         return Outcome(status, objective, bound, x)
 
     def _with_true_integers(self, x: FloatArray) -> FloatArray:
-        """Round the integers; where a row breaks, solve the continuous rest anew."""
+        """Round the integers; where a row breaks or is stretched, solve the continuous rest anew.
+
+        HiGHS may use up its feasibility tolerance, and then claims an optimum that no true point
+        attains. The rest solved anew is taken where it is optimal, and breaks less.
+        """
         model = self.model
         rounded = np.where(model.integer, np.round(x), x)
         rounded = np.clip(rounded, model.column_lower, model.column_upper)
-        if model.worst_violation(rounded).relative <= POLISH_GAP or np.array_equal(rounded, x):
-            return rounded
+        breach = model.worst_violation(rounded).relative
+        if breach > POLISH_GAP and not model.integer.all():
+            answer = self._rest_of(rounded, broken=breach > self._tolerance)
+            if answer.x is not None and (
+                answer.status is Status.OPTIMAL or breach > self._tolerance
+            ):
+                again = np.where(model.integer, rounded, answer.x)
+                if model.worst_violation(again).relative < breach:
+                    return again
+        return x if breach > self._tolerance else rounded
+
+    def _rest_of(self, rounded: FloatArray, *, broken: bool) -> Outcome:
+        """The continuous rest for fixed integers, with the tightest tolerance it can be had."""
+        model = self.model
         fixed = replace(
             model,
             column_lower=np.where(model.integer, rounded, model.column_lower),
             column_upper=np.where(model.integer, rounded, model.column_upper),
             integer=np.zeros(model.columns, dtype=np.bool_),
         )
-        left = self._deadline - time.monotonic()
+        left = 0.0 if self._stop.is_set() else self._deadline - time.monotonic()
         budget = Limits(
             time_limit_s=max(left, 1.0) if math.isfinite(left) else None,
             threads=self.limits.threads,
             seed=self.limits.seed,
         )
-        answer = Session(fixed, limits=budget).solve()
-        if answer.x is not None:
-            return np.where(model.integer, rounded, answer.x)
-        return x if model.worst_violation(rounded).relative > self._tolerance else rounded
+        tight = {"primal_feasibility_tolerance": _TIGHT}
+        answer = Session(fixed, limits=budget, options=tight).solve()
+        if answer.x is None and broken:
+            return Session(fixed, limits=budget).solve()
+        return answer
 
     def _settle_unbounded(self) -> Outcome:
         """Decide "unbounded or infeasible": without objective only feasibility is left.
@@ -508,6 +534,11 @@ class Session:
     def _mip_bound(self, info: Any) -> float:
         bound = float(info.mip_dual_bound)
         return bound if abs(bound) < INFINITE else self._worst_bound()
+
+
+def _reset_scheduler(highs: Any) -> None:
+    """Drop the scheduler of this thread, which HiGHS 1.15 calls the global one."""
+    getattr(highs, "resetThreadScheduler", highs.resetGlobalScheduler)(True)
 
 
 def pass_model(highs: Any, model: LinearModel) -> None:

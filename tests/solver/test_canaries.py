@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from optmodels.errors import SolverError
-from optmodels.solver import LinearModel, check_not_worse, solve_model
+from optmodels.solver import LinearModel, Status, check_not_worse, solve_model
 
 from .models import linear_model
 
@@ -84,7 +84,10 @@ def test_known_optimum(name: str, presolve: str) -> None:
     """The optimum worked out by hand, with presolve (where the fault sat) and without."""
     canary = CANARIES[name]
     solution = solve_model(canary.model, mip_gap=0.0, options={"presolve": presolve})
+    assert solution.status is Status.OPTIMAL
     assert solution.objective == pytest.approx(canary.optimum, abs=1e-9)
+    point = solution.values["x"].to_numpy()
+    assert canary.model.worst_violation(point).relative <= 1e-9
     assert solution.bound == pytest.approx(canary.optimum, abs=1e-5)
 
 

@@ -11,6 +11,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import highspy
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ from optmodels.errors import (
 )
 from optmodels.solver import Session, Status, solve_model
 from optmodels.solver.linear import LinearModel
+from optmodels.solver.listening import silent_highs
 from optmodels.solver.options import Limits
 from optmodels.solver.session import Outcome
 from optmodels.solver.solution import solution_of
@@ -423,6 +425,110 @@ def test_nothing_reaches_stdout(
     assert capfd.readouterr().out == ""
 
 
+SILENT = """
+import logging, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+records = []
+handler = logging.Handler()
+handler.emit = records.append
+logging.getLogger("optmodels.solver").addHandler(handler)
+from optmodels.solver import export_model, solve_model
+from tests.solver.models import hard_knapsack
+model = hard_knapsack(12, 4)
+export_model(model, Path(sys.argv[1]) / "model.mps")
+assert solve_model(model, options={{"presolve": "off"}}).status == "optimal"
+assert not records
+logging.getLogger("optmodels.solver").setLevel("INFO")
+solve_model(model)
+assert any("Solving MIP" in record.getMessage() for record in records)
+"""
+
+
+def test_a_fresh_process_writes_nothing(tmp_path: Path) -> None:
+    """Not even the banner, which HiGHS prints once in a process: when its first object is made."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SILENT.format(root=str(ROOT)), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_number_of_threads_may_change() -> None:
+    """HiGHS refuses another number of threads than before, be it ours or a stranger's."""
+    model, stranger = hard_knapsack(12, 4), silent_highs()
+    best = solve_model(model).objective
+    for threads in (1, 2, None, 1):
+        assert solve_model(model, threads=threads).objective == best
+        highspy.Highs.resetGlobalScheduler(True)
+        stranger.setOptionValue("threads", 3 - (threads or 2))
+        assert stranger.run() == highspy.HighsStatus.kOk
+        assert solve_model(model, threads=threads).objective == best
+    highspy.Highs.resetGlobalScheduler(True)
+
+
+def stretched(monkeypatch: pytest.MonkeyPatch, point: list[float]) -> None:
+    """Let HiGHS answer its first run with this point, later ones with its own."""
+    original, answers = highspy.Highs.getSolution, iter([point])
+
+    def answer(self: highspy.Highs) -> highspy.HighsSolution:
+        solution = original(self)
+        solution.col_value = next(answers, solution.col_value)
+        return solution
+
+    monkeypatch.setattr("highspy.Highs.getSolution", answer)
+
+
+@pytest.mark.parametrize("price", [2.0, 2000.0])
+def test_slack_that_only_the_tolerance_won_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, price: float
+) -> None:
+    """A covering row missed by half HiGHS's tolerance: the point returned meets it.
+
+    The bound stays below by that half; the point is optimal all the same, even without any
+    allowed gap and where the difference in money is larger than the absolute gap.
+    """
+    model = linear_model([price, 3 * price], [[1, 1]], 4.5, INF, 0, 10, [False, True])
+    stretched(monkeypatch, [4.5 - 5e-7, 0.0])
+    monkeypatch.setattr(Session, "_mip_bound", lambda *_: price * (4.5 - 5e-7))
+    outcome = Session(model, limits=Limits(mip_gap=0.0)).solve()
+    assert outcome.x is not None
+    assert model.worst_violation(outcome.x).relative <= 1e-10
+    assert outcome.objective == pytest.approx(4.5 * price, rel=1e-11)
+    assert outcome.bound == price * (4.5 - 5e-7)
+    assert outcome.status is Status.OPTIMAL
+
+
+@pytest.mark.parametrize("seed", [14, 30, 42])
+def test_the_rest_is_solved_with_a_tight_tolerance(seed: int) -> None:
+    """Rows that differ by 5e-8, where the usual tolerance of 1e-7 still breaks one of them."""
+    rng = np.random.default_rng(seed)
+    matrix = np.hstack([rng.integers(0, 5, (8, 6)), np.ones((8, 1))])
+    needs = matrix @ [4.5, 3, 0, 0, 2, 1, 0] + np.where(rng.random(8) < 0.5, 5e-8, 0)
+    cost = np.append(rng.integers(1, 9, 6), 100)
+    model = linear_model(cost, matrix, needs, INF, 0, 50, [False] * 6 + [True])
+    best = Session(model).solve().x
+    assert best is not None
+    stretched_point = np.maximum(best - np.append(np.full(6, 3e-7), 0), 0)
+    given_back = Session(model)._with_true_integers(stretched_point)
+    assert model.worst_violation(given_back).relative <= 1e-10
+
+
+def test_a_stretched_point_stays_where_no_better_one_exists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows at odds by less than the tolerance: the point within tolerance is the answer."""
+    model = linear_model(
+        [2, 3], [[1, 1], [1, 1]], [4.5, -INF], [INF, 4.5 - 4e-7], 0, 10, [False, True]
+    )
+    point = np.array([4.5 - 2e-7, 0.0])
+    assert np.array_equal(Session(model)._with_true_integers(point), point)
+
+
 def test_progress_goes_to_stderr_only(capfd: pytest.CaptureFixture[str]) -> None:
     """The progress line leaves standard output to the caller."""
     solve_model(hard_knapsack(), time_limit_s=0.3, progress=True)
@@ -471,17 +577,21 @@ print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 )
 def test_ctrl_c_returns_the_incumbent(kind: str, status: str) -> None:
     """A real SIGINT stops a hard MIP early; the incumbent comes back marked as interrupted."""
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED.format(root=str(ROOT)), kind],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    timer = threading.Timer(1.0, child.send_signal, [signal.SIGINT])
-    timer.start()
-    out, _ = child.communicate(timeout=60)
+    ) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            timer = threading.Timer(1.0, child.send_signal, [signal.SIGINT])
+            timer.start()
+            out, _ = child.communicate(timeout=60)
+        finally:
+            # A failure here must not show up as a forgotten process in a later test.
+            child.kill()
     assert out.split("\n")[:2] == [f"{status} True True", "True"]
 
 
