@@ -1,12 +1,14 @@
-"""Readers of public carbon traces and profiles: from files of others to UTC frames with units.
+"""Readers of public carbon traces, job traces and profiles: files of others as frames with units.
 
 ``read_carbon`` gives a `Trace` from any format in `FORMATS`, ``read_vintages`` the forecasts that
-were known at each time, ``read_profile`` a scaling profile. What may be repaired on the way is
-said in advance by a `Cleaning` policy; everything else is refused with its row.
+were known at each time, ``read_profile`` a scaling profile, ``read_jobs`` batch jobs. What may be
+repaired on the way is said in advance by a `Cleaning` policy; everything else is refused with its
+row.
 """
 
 from optmodels.text import RawTable, read_delimited
 from optmodels.traces.cleaning import Cleaning
+from optmodels.traces.jobs import read_jobs
 from optmodels.traces.parse import parse_numbers, parse_times
 from optmodels.traces.profile import read_profile
 from optmodels.traces.readers import FORMATS, read_carbon
@@ -25,6 +27,7 @@ __all__ = [
     "parse_times",
     "read_carbon",
     "read_delimited",
+    "read_jobs",
     "read_profile",
     "read_vintages",
 ]
