@@ -68,6 +68,11 @@ class Sizes:
         if self._given[name] not in allowed:
             self._refuse("is not known", name, self._given[name], ", ".join(allowed))
 
+    def limit(self, name: str, value: float, most: float) -> None:
+        """A size that follows from others and must not be larger than this."""
+        if value > most:
+            self._refuse("would become too large", name, f"up to {value:.3g}", f"at most {most:g}")
+
     def start(self, name: str = "start") -> None:
         """A size that is the text of a time; `begin_of` reads it."""
         if not isinstance(self._given[name], str):
