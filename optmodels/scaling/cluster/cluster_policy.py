@@ -1,4 +1,4 @@
-"""What all policies of the cluster share: who is overdue, who fits.
+"""What all policies of the cluster share: who is overdue, whose turn it is, who fits.
 
 A policy of this problem answers each slot with a number of servers for every job in the system. It
 never knows how long a job still runs. What it may use are the mean lengths of the queues, the past
@@ -41,6 +41,23 @@ class ClusterPolicy(Policy):
         """Jobs that have used up their delay: they run until they are done."""
         return self.slack(state) <= 0
 
+    def turns(self, state: ClusterState, *, pausing: bool = True) -> IntArray:
+        """Positions of the jobs in the order in which they are served.
+
+        Overdue jobs come first, and of equal jobs those that run already, then the older ones. So
+        a job that is overdue and runs is never stopped.
+
+        Parameters
+        ----------
+        state
+            The jobs in the system.
+        pausing
+            Whether jobs that run may be paused for overdue ones; else all that run come first.
+        """
+        late, waits = self.overdue(state), state.servers == 0
+        rank = 2 * ~late + waits if pausing else waits * (1 + ~late)
+        return np.argsort(rank, kind="stable")
+
 
 def intensity(observation: Observation) -> float:
     """Carbon intensity of the slot that is about to start [g/kWh]."""
@@ -57,7 +74,12 @@ def ahead(observation: Observation, slots: int) -> FloatArray:
     return observation.forecast[:slots]
 
 
-def grant(order: IntArray, wish: IntArray, capacity: int) -> IntArray:
+def grant(
+    order: IntArray,
+    wish: IntArray,
+    capacity: int,
+    waited_for: NDArray[np.bool_] | None = None,
+) -> IntArray:
     """Servers for jobs one after the other, each its whole wish or nothing.
 
     Parameters
@@ -68,6 +90,9 @@ def grant(order: IntArray, wish: IntArray, capacity: int) -> IntArray:
         Servers that each job (by position) asks for.
     capacity
         Servers there are.
+    waited_for
+        Jobs (by position) that nobody may overtake: where one of them does not fit, those behind
+        it get nothing. Without it a stream of small jobs could keep a large one out for ever.
 
     Returns
     -------
@@ -79,12 +104,70 @@ def grant(order: IntArray, wish: IntArray, capacity: int) -> IntArray:
     left = capacity
     queue = order[wish[order] > 0]
     while len(queue) and left > 0:
+        large = wish[queue] > left
+        if waited_for is not None and (stuck := large & waited_for[queue]).any():
+            first = int(np.argmax(stuck))
+            queue, large = queue[:first], large[:first]
+        queue = queue[~large]
         fits = np.cumsum(wish[queue]) <= left
-        # Those before the first that does not fit are served; it is passed over.
+        # Those before the first that does not fit any more are served.
         stop = len(queue) if fits.all() else int(np.argmin(fits))
         served = queue[:stop]
         given[served] = wish[served]
         left -= int(wish[served].sum())
-        queue = queue[stop + 1 :]
-        queue = queue[wish[queue] <= left]
+        queue = queue[stop:]
     return given
+
+
+def scale_up(
+    given: IntArray,
+    most: IntArray,
+    marginal: FloatArray,
+    profile: IntArray,
+    order: IntArray,
+    capacity: int,
+) -> IntArray:
+    """Further servers, one by one, to where each adds the most work.
+
+    Parameters
+    ----------
+    given
+        Servers of each job by position; jobs without servers get none.
+    most
+        Servers beyond which each job is not scaled.
+    marginal
+        Work that the last server adds, by profile code and number of servers, non-increasing in
+        the servers (`ClusterHeader.marginal`).
+    profile
+        Profile code of each job.
+    order
+        Positions of the jobs, first served first where further servers add the same work.
+    capacity
+        Servers there are, those given already included.
+
+    Returns
+    -------
+    numpy.ndarray
+        Servers of each job by position.
+    """
+    left = capacity - int(given.sum())
+    more = np.where(given > 0, np.maximum(most - given, 0), 0)[order]
+    if left <= 0 or not more.any():
+        return given
+    job = np.repeat(order, more)
+    # 1, 2, ... within each job.
+    step = np.arange(len(job)) - np.repeat(np.cumsum(more) - more, more) + 1
+    # Stable: where two servers of a job add the same work, the lower one stays first.
+    best = np.argsort(-marginal[profile[job], given[job] + step], kind="stable")[:left]
+    return given + np.bincount(job[best], minlength=len(given))
+
+
+def carried_over(before: IntArray, now: IntArray) -> IntArray:
+    """Where those jobs of `now` that were there before stand in `before`.
+
+    Both are `ClusterState.job`, of this slot and of the one before. The jobs that are not among
+    the answer are new, and stand behind the others. A policy that remembers something of each job
+    keeps an array ``note`` in the order of the state: ``np.append(note[carried_over(...)], new)``.
+    """
+    old = int(np.searchsorted(now, before[-1], side="right")) if len(before) else 0
+    return np.searchsorted(before, now[:old])
