@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,15 +16,44 @@ from optmodels.errors import UsageError
 
 if TYPE_CHECKING:
     from optmodels.instance import Instance
+    from optmodels.traces import Cleaning, Trace
 
-_NEEDED = ("format", "start", "hours", "work", "switching")
+
+@dataclass(frozen=True)
+class _Cut:
+    """How a problem is cut from a carbon trace: its own options, beside those of reading one."""
+
+    needed: tuple[str, ...]
+    allowed: tuple[str, ...]
+    seeded: bool
+
+
+_READING = ("format", "zone", "quantity", "unit", "tz")
+_CUTS = {
+    "scaling.job": _Cut(
+        needed=("format", "start", "hours", "work", "switching"),
+        allowed=(
+            *("rate_cap", "history_days", "slot_minutes", "carbon_lower", "carbon_upper"),
+            *("profile", "vintages", "work_min", "work_max", "work_predicted"),
+        ),
+        seeded=False,
+    ),
+    "scaling.cluster": _Cut(
+        needed=("format", "start", "hours", "jobs"),
+        allowed=(
+            *("job_unit", "jobs_from", "past_hours", "capacity", "utilisation", "elasticity"),
+            *("most_servers", "least_hours", "server_kw", "start_kwh", "slot_minutes"),
+        ),
+        seeded=True,
+    ),
+}
 
 
 def generate(
     problem: Annotated[str, typer.Argument(help="Name such as scaling.job.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make.")],
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of a synthetic instance. [default: 0]")
+        int | None, typer.Option(min=0, help="Seed of every random choice. [default: 0]")
     ] = None,
     size: Annotated[
         list[str] | None,
@@ -43,8 +73,13 @@ def generate(
     ] = None,
     unit: Annotated[str | None, typer.Option(help="Unit of the trace's values.")] = None,
     tz: Annotated[str | None, typer.Option(help="Zone of naive times.")] = None,
-    start: Annotated[str | None, typer.Option(help="Arrival, such as 2022-06-01T00:00Z.")] = None,
-    hours: Annotated[float | None, typer.Option(help="Time until the deadline [h].")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Begin of the instance, such as 2022-06-01T00:00Z.")
+    ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="Time until the deadline of a job, or in which jobs arrive [h]."),
+    ] = None,
     work: Annotated[float | None, typer.Option(help="Work, in full-rate slots.")] = None,
     switching: Annotated[
         float | None, typer.Option(help="Carbon cost of switching a server [g].")
@@ -73,6 +108,37 @@ def generate(
     ] = None,
     work_max: Annotated[float | None, typer.Option(help="Longest possible work.")] = None,
     work_predicted: Annotated[float | None, typer.Option(help="Predicted work.")] = None,
+    jobs: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Job trace: arrival_time,length,cpus.")
+    ] = None,
+    job_unit: Annotated[
+        str | None, typer.Option(help="Unit of the job trace: hours or seconds.")
+    ] = None,
+    jobs_from: Annotated[
+        float | None, typer.Option(help="Time of the job trace at which to begin [h]. [default: 0]")
+    ] = None,
+    past_hours: Annotated[
+        float | None, typer.Option(help="Earlier time to learn from [h]. [default: 0]")
+    ] = None,
+    capacity: Annotated[
+        int | None, typer.Option(help="Servers of a cluster; by default as the load asks for.")
+    ] = None,
+    utilisation: Annotated[
+        float | None, typer.Option(help="Load of a cluster if jobs never scale. [default: 0.5]")
+    ] = None,
+    elasticity: Annotated[
+        str | None, typer.Option(help="Kinds of jobs: high, moderate, low, mix or none.")
+    ] = None,
+    most_servers: Annotated[
+        int | None, typer.Option(help="Most servers of a job. [default: 16]")
+    ] = None,
+    least_hours: Annotated[
+        float | None, typer.Option(help="Leave out shorter jobs [h]. [default: 1]")
+    ] = None,
+    server_kw: Annotated[float | None, typer.Option(help="Power of a server [kW].")] = None,
+    start_kwh: Annotated[
+        float | None, typer.Option(help="Energy of starting a server for a job [kWh].")
+    ] = None,
     gaps: Annotated[
         str | None, typer.Option(help="Missing slots: refuse, interpolate or previous.")
     ] = None,
@@ -111,7 +177,7 @@ def generate(
         "nonexistent": nonexistent,
     }
     reading = {"format": format, "zone": zone, "quantity": quantity, "unit": unit, "tz": tz}
-    job = {
+    own = {
         "start": start,
         "hours": hours,
         "work": work,
@@ -126,8 +192,19 @@ def generate(
         "work_min": work_min,
         "work_max": work_max,
         "work_predicted": work_predicted,
+        "jobs": jobs,
+        "job_unit": job_unit,
+        "jobs_from": jobs_from,
+        "past_hours": past_hours,
+        "capacity": capacity,
+        "utilisation": utilisation,
+        "elasticity": elasticity,
+        "most_servers": most_servers,
+        "least_hours": least_hours,
+        "server_kw": server_kw,
+        "start_kwh": start_kwh,
     }
-    given = {k: v for k, v in {**reading, **job, **cleaning}.items() if v is not None}
+    given = {k: v for k, v in {**reading, **own, **cleaning}.items() if v is not None}
     instance: Instance
     if carbon is None:
         if given:
@@ -139,13 +216,9 @@ def generate(
 
         instance = api.generate(problem, seed=seed or 0, **pairs(size or [], "--size"))
     else:
-        for name, value in (("--seed", seed), ("--size", size)):
-            if value not in (None, []):
-                raise UsageError(f"{name} is for synthetic instances; --carbon draws nothing.")
-        lacking = [_flag(name) for name in _NEEDED if name not in given]
-        if lacking:
-            raise UsageError(f"--carbon also needs {', '.join(lacking)}.")
-        instance = _from_trace(problem, carbon, given, cleaning)
+        if size:
+            raise UsageError("--size is for synthetic instances; --carbon draws nothing.")
+        instance = _from_trace(problem, carbon, given, cleaning, seed)
     instance.save(out, table_format=table_format, overwrite=overwrite)
     if json:
         print_json(
@@ -190,21 +263,33 @@ def export(
 
 
 def _from_trace(
-    problem: str, carbon: Path, given: dict[str, Any], cleaning: dict[str, Any]
+    problem: str,
+    carbon: Path,
+    given: dict[str, Any],
+    cleaning: dict[str, Any],
+    seed: int | None,
 ) -> Instance:
     """The instance that the problem's room `from_trace` cuts out of a trace."""
     from optmodels import registry
-    from optmodels.traces import Cleaning, read_carbon, read_profile, read_vintages
+    from optmodels.traces import Cleaning, read_carbon
 
     found = registry.problem(problem)
-    try:
-        room = import_module(f"optmodels.{found.name}.from_trace")
-    except ModuleNotFoundError:
+    if found.name not in _CUTS:
         raise UsageError(
             f"Instances of {found.name} cannot be cut from a carbon trace. Fix: leave --carbon out."
-        ) from None
+        )
+    cut = _CUTS[found.name]
+    if seed is not None and not cut.seeded:
+        raise UsageError("--seed is for synthetic instances; --carbon draws nothing.")
+    known = {*_READING, *cleaning, *cut.needed, *cut.allowed}
+    foreign = [_flag(name) for name in given if name not in known]
+    if foreign:
+        raise UsageError(f"{', '.join(foreign)}: no option of a {found.name} from a trace.")
+    lacking = [_flag(name) for name in cut.needed if name not in given]
+    if lacking:
+        raise UsageError(f"--carbon also needs {', '.join(lacking)}.")
+    room = import_module(f"optmodels.{found.name}.from_trace")
     policy = Cleaning(**{name: given[name] for name in cleaning if name in given})
-    lower, upper = given.get("carbon_lower"), given.get("carbon_upper")
     trace = read_carbon(
         carbon,
         given["format"],
@@ -214,35 +299,58 @@ def _from_trace(
         tz=given.get("tz"),
         cleaning=policy,
     )
-    profile = given.get("profile")
-    vintages = given.get("vintages")
-    optional = {name: given[name] for name in ("history_days", "slot_minutes") if name in given}
-    instance: Instance = room.from_trace(
-        trace,
-        start=given["start"],
-        hours=given["hours"],
-        work=given["work"],
-        switching_g=given["switching"],
-        rate_cap=given.get("rate_cap"),
-        tz=given.get("tz"),
-        carbon_lower_g_per_kwh=lower,
-        carbon_upper_g_per_kwh=upper,
-        work_min=given.get("work_min"),
-        work_max=given.get("work_max"),
-        work_predicted=given.get("work_predicted"),
-        profile=None if profile is None else read_profile(profile),
-        vintages=None
-        if vintages is None
-        else read_vintages(vintages, zone=trace.zone, quantity=trace.quantity, cleaning=policy),
-        command=_command(found.name, carbon, given),
-        **optional,
-    )
+    command = _command(found.name, carbon, given, seed)
+    arguments = _ARGUMENTS[found.name](given, trace, policy)
+    if cut.seeded:
+        arguments["seed"] = seed or 0
+    instance: Instance = room.from_trace(trace, tz=given.get("tz"), command=command, **arguments)
     return instance
 
 
-def _command(problem: str, carbon: Path, given: dict[str, Any]) -> str:
+def _job_arguments(given: dict[str, Any], trace: Trace, policy: Cleaning) -> dict[str, Any]:
+    """What `optmodels.scaling.job.from_trace` takes beside the trace."""
+    from optmodels.traces import read_profile, read_vintages
+
+    names = {
+        **{name: name for name in ("start", "hours", "work", "rate_cap", "history_days")},
+        **{name: name for name in ("slot_minutes", "work_min", "work_max", "work_predicted")},
+        "switching": "switching_g",
+        "carbon_lower": "carbon_lower_g_per_kwh",
+        "carbon_upper": "carbon_upper_g_per_kwh",
+    }
+    arguments = {to: given[name] for name, to in names.items() if name in given}
+    if "profile" in given:
+        arguments["profile"] = read_profile(given["profile"])
+    if "vintages" in given:
+        arguments["vintages"] = read_vintages(
+            given["vintages"], zone=trace.zone, quantity=trace.quantity, cleaning=policy
+        )
+    return arguments
+
+
+def _cluster_arguments(given: dict[str, Any], trace: Trace, policy: Cleaning) -> dict[str, Any]:
+    """What `optmodels.scaling.cluster.from_trace` takes beside the trace."""
+    del trace, policy
+    from optmodels.traces import read_jobs
+
+    cut = _CUTS["scaling.cluster"]
+    skipped = ("format", "jobs", "job_unit", "jobs_from")
+    names = [name for name in (*cut.needed, *cut.allowed) if name not in skipped]
+    arguments = {name: given[name] for name in names if name in given}
+    if "jobs_from" in given:
+        arguments["jobs_from_hours"] = given["jobs_from"]
+    arguments["jobs"] = read_jobs(given["jobs"], unit=given.get("job_unit"))
+    arguments["jobs_source"] = given["jobs"].name
+    return arguments
+
+
+_ARGUMENTS = {"scaling.job": _job_arguments, "scaling.cluster": _cluster_arguments}
+
+
+def _command(problem: str, carbon: Path, given: dict[str, Any], seed: int | None) -> str:
     """The command that makes the instance again; files by their names, wherever they are."""
     words = ["optmodels", "generate", problem, "OUT", "--carbon", carbon.name]
+    words += [] if seed is None else ["--seed", str(seed)]
     for name, value in given.items():
         text = value.name if isinstance(value, Path) else str(value)
         words += [_flag(name), text.removesuffix(".0") if isinstance(value, float) else text]

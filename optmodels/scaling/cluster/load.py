@@ -30,6 +30,11 @@ DELAY_H = (6.0, 24.0, 48.0)
 #: Length that stands for a queue of which no job is known; ours [h].
 TYPICAL_H = (1.5, 6.0, 24.0)
 
+#: Power of a server, as CarbonScaler measured it for its CPU servers [kW].
+SERVER_KW = 0.06
+#: Power of moving data, as CarbonFlex assumes it [W/Gbps].
+NETWORK_W_PER_GBPS = 0.1
+
 _LENGTH_DECIMALS = 6
 _ROUNDING = 1e-9
 
