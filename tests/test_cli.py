@@ -16,7 +16,17 @@ from optmodels.errors import NoSolutionError, SolverError
 from optmodels.solver import Solution, Status
 from tests.cli_runner import CAISO, ELASTIC, HIDDEN, IMPOSSIBLE, files, refused, run
 
-COMMANDS = ("tour", "list", "solve", "compare", "check", "explain", "generate", "export")
+COMMANDS = (
+    "tour",
+    "list",
+    "solve",
+    "compare",
+    "check",
+    "frontier",
+    "explain",
+    "generate",
+    "export",
+)
 
 
 def test_help_of_every_command_has_an_example() -> None:
