@@ -167,7 +167,9 @@ def from_trace(
         share = None if target is None else target * past_hours / hours
         arrival, length, _ = source.take(on_past, 0.0, past_hours, share)
         known = _load(on_past, arrival, length, step_h, kinds).ended_by(len(past), step_h)
-        tables |= {"past_jobs": known.table(step_h), "past_carbon": _rows(past.frame)}
+        tables["past_carbon"] = _rows(past.frame)
+        if len(known.arrival):
+            tables["past_jobs"] = known.table(step_h)
     else:
         known = source.all()
         notes.append("mean lengths of the queues are those of the whole job trace: no past")

@@ -190,7 +190,8 @@ def generate(
         earlier = draw.load(on_past, past_lengths, -before, 0)
         earlier = Load(earlier.arrival + before, earlier.length_h, earlier.profile)
         known = earlier.ended_by(before, step)
-        tables["past_jobs"] = known.table(step)
+        if len(known.arrival):
+            tables["past_jobs"] = known.table(step)
     else:
         known = draw.load(on_past, draw.lengths(on_past, _SAMPLE), 0, slots)
     tables["queues"] = queue_table(known, step)

@@ -101,6 +101,13 @@ def test_jobs_do_not_depend_on_the_past() -> None:
     assert np.array_equal(short.jobs.profile, long.jobs.profile)
 
 
+def test_a_past_too_short_for_any_job() -> None:
+    """The carbon of the past hour is there, but no job can have ended in it."""
+    made = generate(3, hours=24, capacity=4, past_hours=1)
+    assert made.past_jobs is None
+    assert made.past_carbon.size == 1
+
+
 def test_number_of_jobs() -> None:
     """A number of jobs sets the capacity; with a capacity beside it both are kept."""
     made = generate(3, hours=48, jobs=50, utilisation=0.25, past_hours=0)
