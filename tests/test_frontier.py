@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
+import re
 import sys
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,6 +30,7 @@ from optmodels.trade_off.geometry import lower_hull, non_dominated, outer_corner
 from tests.cli_runner import CAISO, ELASTIC, IMPOSSIBLE, refused, run
 from tests.scaling.job.instances import CONCAVE, MEASURED, job, random_job
 
+ROOT = Path(__file__).resolve().parent.parent
 PAIR = ("energy_kwh", "carbon_g")
 #: A second server does half the work of the first.
 HALVING = [(1, 1.0, 1.0), (2, 1.5, 2.0)]
@@ -396,3 +401,17 @@ def test_command_line_refusals(tmp_path):
     refused(run("frontier", ELASTIC, "--out", tmp_path / "front.doc"), ".png")
     refused(run("frontier", IMPOSSIBLE), "has no plan", code=3)
     assert not list(tmp_path.iterdir())
+
+
+def test_examples_of_the_page_and_the_docstring(monkeypatch):
+    """Every example gives the output it shows, and every test file that is named exists."""
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "docs" / "frontier.md").read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
+    example = doctest.DocTestParser().get_doctest(blocks, {}, "frontier", "frontier.md", 0)
+    assert len(example.examples) > 15
+    assert doctest.DocTestRunner().run(example).failed == 0
+    for mentioned in re.findall(r"`(tests/[^`]+\.py)`", text):
+        assert (ROOT / mentioned).exists(), mentioned
+    found = doctest.testmod(import_module("optmodels.trade_off.search"))
+    assert (found.attempted, found.failed) == (4, 0)
