@@ -43,8 +43,10 @@ class CarbonScaler(ClusterPolicy):
     plan is over and the job is not, and for all jobs when the forecast has moved. A job that has
     used up its delay runs on its fewest servers to its end.
 
-    Ours: the base of every planned job comes before the scaling of any (all bases add the same
-    work), older jobs first among equals; the window beyond the mean length.
+    Ours: the window beyond the mean length, and who is first: the base of every planned job comes
+    before the scaling of any (all bases add the same work), older jobs first among equals. That a
+    job may not wait longer than its delay, even if its plan would make up for it by scaling, is a
+    rule of the cluster: without it jobs shorter than the mean would often be late.
 
     Parameters
     ----------
@@ -65,11 +67,11 @@ class CarbonScaler(ClusterPolicy):
     def start(self) -> None:
         """Forget the jobs of the last run."""
         header = self.header
-        queues = header.queues
-        self._mean = np.ceil(queues.mean_length * (1 - _ROUNDING)).astype(np.int64)
-        # No plan is longer, nor any forecast.
-        longest = int((np.maximum(self._mean, 1) + queues.delay).max())
-        self._horizon = min(longest, header.slots + header.slots_per_day)
+        # No plan is longer than the longest forecast.
+        self._horizon = header.slots + header.slots_per_day
+        self._length = np.minimum(header.queues.mean_length, self._horizon)
+        delay = np.minimum(header.queues.delay, self._horizon)
+        self._horizon = min(self._horizon, int((_whole_slots(self._length) + delay).max()))
         self._job = np.empty(0, dtype=np.int64)
         # By job: its plan (servers by slot since it was made), and when that was.
         self._plan = np.zeros((0, self._horizon), dtype=np.int64)
@@ -127,9 +129,10 @@ class CarbonScaler(ClusterPolicy):
         state: ClusterState = observation.state
         slot, queue = observation.slot, state.queue[jobs]
         carbon = ahead(observation, self._horizon)
-        work = np.maximum(self.header.queues.mean_length[queue] - state.work_done[jobs], 1.0)
-        end = state.arrival[jobs] + self._mean[queue] + self.header.queues.delay[queue]
-        at_least = np.ceil(work * (1 - _ROUNDING)).astype(np.int64) + self.slack(state)[jobs]
+        length = self._length[queue]
+        work = np.maximum(length - state.work_done[jobs], 1.0)
+        end = state.arrival[jobs] + _whole_slots(length) + self.header.queues.delay[queue]
+        at_least = _whole_slots(work) + self.slack(state)[jobs]
         window = np.minimum(np.maximum(end - slot, at_least), len(carbon))
         profiles = state.profile[jobs]
         self._plan[jobs] = 0
@@ -211,3 +214,8 @@ def greedy_levels(
     taken[:, rank] = allowed & (before < work[:, None] * (1 - _ROUNDING))
     counts: IntArray = taken.reshape(len(work), slots, levels).sum(axis=2)
     return counts
+
+
+def _whole_slots(work: FloatArray) -> IntArray:
+    """Slots that this work takes on the fewest servers."""
+    return np.ceil(work * (1 - _ROUNDING)).astype(np.int64)

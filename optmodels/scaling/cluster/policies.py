@@ -44,6 +44,8 @@ from optmodels.scaling.cluster.replay import ClusterState
 
 #: Share of the slots of a day, in percent, that count as clean (CarbonFlex, GAIA).
 CLEAN_PERCENTILE = 30.0
+#: Sums over windows that differ by less, relative to the largest, are equal.
+_ROUNDING = 1e-9
 
 
 class Fcfs(ClusterPolicy):
@@ -121,7 +123,7 @@ class LowestWindow(StartPolicy):
 
     def choose(self, slot: FloatArray, window: FloatArray, length: float) -> int:
         """Start of the cleanest window."""
-        return int(np.argmin(window))
+        return _first_highest(-window, float(window.max()))
 
 
 class LowestSlot(StartPolicy):
@@ -146,7 +148,8 @@ class CarbonTime(StartPolicy):
 
     def choose(self, slot: FloatArray, window: FloatArray, length: float) -> int:
         """Start of the highest saving per slot; now, where nothing is saved."""
-        return int(np.argmax((window[0] - window) / (np.arange(len(window)) + length)))
+        saved = (window[0] - window) / (np.arange(len(window)) + length)
+        return _first_highest(saved, float(window.max()) / length)
 
 
 class ThresholdPolicy(ClusterPolicy):
@@ -234,3 +237,8 @@ def window_sums(values: FloatArray, length: float) -> FloatArray:
     if part > 0:
         sums = sums + part * values[whole : whole + starts]
     return sums
+
+
+def _first_highest(values: FloatArray, scale: float) -> int:
+    """Position of the highest value; of those that only rounding sets apart, the first."""
+    return int(np.argmax(values >= values.max() - _ROUNDING * scale))
