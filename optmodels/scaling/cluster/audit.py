@@ -92,10 +92,11 @@ def audit(instance: ClusterInstance, tables: Mapping[str, pd.DataFrame]) -> Audi
 
 def schedule_table(instance: ClusterInstance, schedule: Schedule) -> pd.DataFrame:
     """The table of a plan: jobs by their own numbers, sorted by job, slot and servers."""
-    order = np.lexsort((schedule.servers, schedule.slot, schedule.job))
+    number = instance.jobs.number[schedule.job]
+    order = np.lexsort((schedule.servers, schedule.slot, number))
     return pd.DataFrame(
         {
-            "job": instance.jobs.number[schedule.job[order]],
+            "job": number[order],
             "slot": schedule.slot[order],
             "servers": schedule.servers[order],
             "share": schedule.share[order],
