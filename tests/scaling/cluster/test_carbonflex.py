@@ -23,7 +23,7 @@ from optmodels.scaling.cluster.replay import (
 )
 from tests.scaling.cluster.instances import cluster, small
 
-SMALL_WINDOWS = {"window_days": 1.0, "learn_every_days": 0.25, "starts": 2}
+SMALL_WINDOWS = {"window_days": 1.0, "learn_every_days": 0.25, "starts": 2, "run_starts": 2}
 
 
 class Logged(CarbonFlex):
@@ -232,6 +232,7 @@ def test_a_second_run_starts_from_scratch():
         {"far_percentile": 101},
         {"window_days": 0},
         {"starts": 0},
+        {"run_starts": 0},
         {"memory_days": 0},
         {"learn_every_days": float("nan")},
     ],

@@ -49,13 +49,15 @@ class CarbonFlex(ClusterPolicy):
     window_days
         Days that the oracle replays at a time; 7 in the paper.
     starts
-        Number of times at which the carbon of a window is started, the true one included; "several"
-        in the paper.
+        Number of times at which the carbon of a window of the earlier time is started, the true
+        one included; "several" in the paper.
+    run_starts
+        The same for windows of the run.
     memory_days
         Age at which cases are forgotten when newer ones come; not given in the paper.
     learn_every_days
-        Days between two lessons from the run; 1 in the paper. Learning is what a replay spends most
-        of its time on.
+        Days between two lessons from the run; 1 in the paper. A replay spends most of its time on
+        lessons; each replays a window `run_starts` times.
     """
 
     name = "carbonflex"
@@ -69,6 +71,7 @@ class CarbonFlex(ClusterPolicy):
         far_percentile: float = 95.0,
         window_days: float = 7.0,
         starts: int = 4,
+        run_starts: int = 1,
         memory_days: float = 56.0,
         learn_every_days: float = 1.0,
     ) -> None:
@@ -78,6 +81,7 @@ class CarbonFlex(ClusterPolicy):
             ("far_percentile", far_percentile, "0 to 100", 0 <= far_percentile <= 100),
             ("window_days", window_days, "more than 0", window_days > 0),
             ("starts", starts, "at least 1", starts >= 1),
+            ("run_starts", run_starts, "at least 1", run_starts >= 1),
             ("memory_days", memory_days, "more than 0", memory_days > 0),
             ("learn_every_days", learn_every_days, "more than 0", learn_every_days > 0),
         ):
@@ -88,6 +92,7 @@ class CarbonFlex(ClusterPolicy):
         self.far_percentile = far_percentile
         self.window_days = window_days
         self.starts = starts
+        self.run_starts = run_starts
         self.memory_days = memory_days
         self.learn_every_days = learn_every_days
 
@@ -169,7 +174,7 @@ class CarbonFlex(ClusterPolicy):
         carbon = observation.past[SERIES][:now]
         window = self._history.window(observation.state, carbon, start, (self._learned, end))
         self._learned = end
-        self._remember(lessons(self.header, window, self.starts), now)
+        self._remember(lessons(self.header, window, self.run_starts), now)
 
     def _remember(self, found: list[Cases], now: int) -> None:
         """Add cases, and forget those that are too old."""
