@@ -188,6 +188,7 @@ def test_state_against_plain_loops(seed: int) -> None:
     policy.reset(environment.header)
     done, waited, alive = {}, {}, {}
     ended: list[int] = []
+    told: dict[int, tuple[float, float, int]] = {}
     while (observation := environment.observe()) is not None:
         state, slot = observation.state, observation.slot
         for job in range(made.jobs.count):
@@ -196,7 +197,10 @@ def test_state_against_plain_loops(seed: int) -> None:
         assert state.job.tolist() == [job for job in sorted(alive) if alive[job]]
         assert state.work_done.tolist() == pytest.approx([done[j] for j in state.job.tolist()])
         assert state.waited.tolist() == [waited[j] for j in state.job.tolist()]
-        assert sorted(state.finished.job.tolist()) == sorted(ended)
+        gone = state.finished
+        assert sorted(gone.job.tolist()) == sorted(ended)
+        of_each = zip(gone.length.tolist(), gone.delay.tolist(), gone.queue.tolist(), strict=True)
+        told |= dict(zip(gone.job.tolist(), of_each, strict=True))
         ended = []
         answer = policy.decide(observation)
         for job, servers in zip(state.job.tolist(), answer.tolist(), strict=True):
@@ -209,6 +213,13 @@ def test_state_against_plain_loops(seed: int) -> None:
                 alive[job] = False
                 ended.append(job)
         environment.act(answer)
+    # What is told of jobs that have ended is what the accounts say of them.
+    delay = outcome(made, environment.schedule).delay
+    assert len(told) == made.jobs.count - len(ended)
+    for job, (length, late, queue) in told.items():
+        assert length == made.jobs.length[job]
+        assert queue == made.jobs.queue[job]
+        assert late == pytest.approx(delay[job], abs=1e-9)
 
 
 class Late(Agnostic):
