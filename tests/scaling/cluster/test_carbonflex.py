@@ -22,6 +22,7 @@ from optmodels.scaling.cluster.replay import (
     tables_of,
 )
 from tests.scaling.cluster.instances import cluster, small
+from tests.scaling.cluster.peeking import assert_no_peeking
 
 SMALL_WINDOWS = {"window_days": 1.0, "learn_every_days": 0.25, "starts": 2, "run_starts": 2}
 
@@ -105,6 +106,13 @@ def test_does_not_peek(seed, slot, past):
     count = min(slot, len(first.answers))
     # Jobs keep their order of arrival, so those that had arrived keep their places in it.
     assert second.answers[:count] == first.answers[:count]
+
+
+@pytest.mark.parametrize("past", [False, True])
+def test_learns_only_from_what_is_over(past):
+    """With a lesson every six slots, truths to come change nothing before they come."""
+    instance = small(11, jobs=30, slots=120, past=past)
+    assert_no_peeking(lambda: CarbonFlex(**SMALL_WINDOWS), instance)
 
 
 def _longer(instance, carbon, jobs, slots):
