@@ -38,12 +38,12 @@ class CarbonScaler(ClusterPolicy):
     """CarbonScaler with mean lengths: a greedy scaling plan per job, made again when it fails.
 
     A job expects to be as long as its queue's mean, and once it has done more than that, to need
-    one slot more. It plans up to its arrival + mean length + delay, or as far as what is left of
-    its delay allows. The plan is made again when the job got other servers than planned, when the
-    plan is over and the job is not, and for all jobs when the forecast has moved. A job that has
-    used up its delay runs on its fewest servers to its end.
+    one slot more. At arrival it plans for the slots up to arrival + mean length + delay, later for
+    as many as what is left of both allows. The plan is made again when the job got other servers
+    than planned, when the plan is over and the job is not, and for all jobs when the forecast has
+    moved. A job that has used up its delay runs on its fewest servers to its end.
 
-    Ours: the window beyond the mean length, and who is first: the base of every planned job comes
+    Ours: what happens beyond the mean length, and who is first: the base of every planned job comes
     before the scaling of any (all bases add the same work), older jobs first among equals. That a
     job may not wait longer than its delay, even if its plan would make up for it by scaling, is a
     rule of the cluster: without it jobs shorter than the mean would often be late.
@@ -129,11 +129,8 @@ class CarbonScaler(ClusterPolicy):
         state: ClusterState = observation.state
         slot, queue = observation.slot, state.queue[jobs]
         carbon = ahead(observation, self._horizon)
-        length = self._length[queue]
-        work = np.maximum(length - state.work_done[jobs], 1.0)
-        end = state.arrival[jobs] + _whole_slots(length) + self.header.queues.delay[queue]
-        at_least = _whole_slots(work) + self.slack(state)[jobs]
-        window = np.minimum(np.maximum(end - slot, at_least), len(carbon))
+        work = np.maximum(self._length[queue] - state.work_done[jobs], 1.0)
+        window = np.minimum(_whole_slots(work) + self.slack(state)[jobs], len(carbon))
         profiles = state.profile[jobs]
         self._plan[jobs] = 0
         for code in np.unique(profiles).tolist():

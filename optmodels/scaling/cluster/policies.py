@@ -87,10 +87,9 @@ class StartPolicy(ClusterPolicy):
         for queue in np.unique(arrived).tolist():
             begin[queue] = observation.slot + self._wait(observation, queue)
         self._job, self._begin = state.job, np.append(self._begin[kept], begin[arrived])
-        overdue = self.overdue(state)
-        wish = np.where((self._begin <= observation.slot) | overdue, self.fewest(state), 0)
+        wish = np.where(self._begin <= observation.slot, self.fewest(state), 0)
         order = self.turns(state, pausing=False)
-        return grant(order, wish, self.header.capacity, overdue)
+        return grant(order, wish, self.header.capacity, self.overdue(state))
 
     def _wait(self, observation: Observation, queue: int) -> int:
         """Slots that a job of this queue waits that arrives now."""

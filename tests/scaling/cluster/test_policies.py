@@ -280,7 +280,7 @@ def test_the_example_of_carbonscaler():
 def test_a_job_longer_than_the_mean_plans_one_slot_more():
     """Mean 1, length 3, delay 3: the cleanest slot in reach, and again, until the delay is over.
 
-    Slot 0 (10) first; then of the slots 1 to 4 the third (20); it has waited once, so of the slots
+    Slot 0 (10) first; then of the slots 1 to 4 the second (20); it has waited once, so of the slots
     3 to 5 the last (30). Going on until done would run in 0, 1, 2; planning for no work at all
     would never end.
     """
@@ -439,13 +439,14 @@ def test_without_a_past_the_first_day_is_open():
 
 
 def test_work_left_over_opens_the_next_day():
-    """A job of 6 slots where a tenth of a server is expected: the first day opens slot 1 for it.
+    """A job of 4 slots where a tenth of a server is expected: the first day opens slot 1 for it.
 
-    As the second day begins, 5 units are left of its mean, and 6.8 / 12 per slot are expected to
-    arrive: 7.3 units open all four slots. Arrivals alone, 2.3 units, would open slots 7 and 4.
+    As the second day begins, 2 units are left of its mean of 3, and 3.8 / 12 per slot are expected
+    to arrive: 3.3 units open slots 7 and 4. Arrivals alone, 1.3 units, would open slot 7 only; the
+    whole mean once more, 4.3 units, slot 5 as well.
     """
-    instance = curve_case([(1, 6)], queues=(("only", 12, 6.0),), past=0.1)
-    assert slots(instance, Vcc()) == [[1, 4, 5, 6, 7, 8]]
+    instance = curve_case([(1, 4)], queues=(("only", 12, 3.0),), past=0.1)
+    assert slots(instance, Vcc()) == [[1, 4, 7, 8]]
 
 
 def test_free_servers_below_the_curve_scale_jobs():
