@@ -240,6 +240,8 @@ def test_a_second_run_starts_from_scratch():
         {"far_percentile": 101},
         {"window_days": 0},
         {"starts": 0},
+        {"neighbours": 2.5},
+        {"window_days": float("inf")},
         {"run_starts": 0},
         {"memory_days": 0},
         {"learn_every_days": float("nan")},

@@ -309,3 +309,19 @@ def test_window_without_jobs_teaches_nothing():
     instance = cluster([1.0] * 9, [(0, 1.0)], past_carbon=[1.0] * 30, past_jobs=[(20, 1.0)])
     header = header_of(instance)
     assert lessons(header, windows_of(header.past, 5, 1)[0], 1) == []
+
+
+def test_endless_jobs_and_delays_cost_no_memory():
+    """A job of a million slots with a delay of a billion: the window stays what is learned from."""
+    instance = cluster(
+        [100.0] * 10,
+        [(0, 1.0, "soon")],
+        queues=(("ever", 10**9, 1.0), ("soon", 0, 1.0)),
+        past_carbon=[100.0, 50.0] * 15,
+        past_jobs=[(3, 1e6, "ever"), (5, 2.0, "soon")],
+    )
+    header = header_of(instance)
+    found = lessons(header, windows_of(header.past, 30, 4)[0], 1)
+    assert found[0].count == 30
+    # The endless job runs wherever it is clean; the other when it came.
+    assert found[0].servers[5:7].tolist() == [2, 1]

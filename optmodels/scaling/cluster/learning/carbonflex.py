@@ -11,6 +11,7 @@ Clusters" (arXiv 2505.18357).
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import ClassVar
 
@@ -75,15 +76,17 @@ class CarbonFlex(ClusterPolicy):
         memory_days: float = 56.0,
         learn_every_days: float = 1.0,
     ) -> None:
+        counts = {"neighbours": neighbours, "starts": starts, "run_starts": run_starts}
+        days = {
+            "window_days": window_days,
+            "memory_days": memory_days,
+            "learn_every_days": learn_every_days,
+        }
         for label, value, allowed, sound in (
-            ("neighbours", neighbours, "at least 1", neighbours >= 1),
-            ("tolerance", tolerance, "at least 0", tolerance >= 0),
+            *((n, v, "a whole number from 1", v >= 1 and v == int(v)) for n, v in counts.items()),
+            *((n, v, "a number > 0", 0 < v < math.inf) for n, v in days.items()),
+            ("tolerance", tolerance, "a number >= 0", tolerance >= 0),
             ("far_percentile", far_percentile, "0 to 100", 0 <= far_percentile <= 100),
-            ("window_days", window_days, "more than 0", window_days > 0),
-            ("starts", starts, "at least 1", starts >= 1),
-            ("run_starts", run_starts, "at least 1", run_starts >= 1),
-            ("memory_days", memory_days, "more than 0", memory_days > 0),
-            ("learn_every_days", learn_every_days, "more than 0", learn_every_days > 0),
         ):
             if not sound:
                 raise UsageError(f"{label} is {value}; allowed: {allowed}.")

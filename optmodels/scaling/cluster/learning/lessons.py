@@ -12,6 +12,8 @@ which, the paper leaves open; here they are spread evenly over the window.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from optmodels.policy import FloatArray
@@ -46,11 +48,15 @@ def lessons(header: ClusterHeader, window: Window, starts: int) -> list[Cases]:
     if last <= first or not jobs.count:
         return []
     length, day = len(window.carbon), header.slots_per_day
+    # Of a job that goes on after the window only what it could do in it belongs to it.
+    work = np.minimum(jobs.length, length - jobs.arrival)
+    jobs = replace(jobs, length=work)
     # A length that is whole but for its last digit is whole.
-    whole_length = np.ceil(jobs.length * (1 - 1e-12)).astype(np.int64)
-    due = jobs.arrival + whole_length + header.queues.delay[jobs.queue]
-    # A day of room for jobs that cannot be done in time.
-    room = max(length, int(due.max())) + day
+    due = jobs.arrival + np.ceil(work * (1 - 1e-12)).astype(np.int64)
+    due += header.queues.delay[jobs.queue]
+    # A day of room for jobs that cannot be done in time; what comes after a window is no longer
+    # than the window, whatever the delays.
+    room = min(max(length, int(due.max())), 2 * length) + day
     slot = np.arange(window.start + first, window.start + last)
     found = []
     for i in range(starts):
