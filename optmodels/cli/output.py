@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 NOTHING = "-"
 _ENDLESS = 10_000
+#: Facts that a table for people shows, with their heads and formats.
+_FACTS = {
+    "switches": ("switches", "g"),
+    "mean_delay_h": ("delay [h]", ".2f"),
+    "late_share": ("late jobs", ".1%"),
+    "utilisation": ("in use", ".1%"),
+}
 
 
 def print_json(content: object) -> None:
@@ -96,9 +103,10 @@ def plan_record(instance: Instance, plan: Plan) -> dict[str, Any]:
 
 
 def optimum_line(instance: Instance, plan: Plan) -> str:
-    """Instance, optimum and proof in one line."""
+    """Instance, best plan and proof in one line."""
     unit = plan.cost.unit
-    text = f"{plan.instance} ({plan.problem}): optimum {plan.objective:,.6f} {unit}"
+    what = "optimum" if plan.status == "optimal" else "best plan found"
+    text = f"{plan.instance} ({plan.problem}): {what} {plan.objective:,.6f} {unit}"
     if plan.bound is not None:
         text += f", proven bound {plan.bound:,.6f} {unit}, gap {plan.gap:.1g}"
     return f"{text}; counts the {carbon_sentence(instance)}"
@@ -106,14 +114,16 @@ def optimum_line(instance: Instance, plan: Plan) -> str:
 
 def comparison_table(records: Sequence[Mapping[str, Any]], unit: str) -> None:
     """Print policies beside the optimum, the cheapest first."""
-    heads = [f"cost [{unit}]", "ratio", "proven <=", "switches", "saving"]
+    facts = {name: form for name, form in _FACTS.items() if any(name in row for row in records)}
+    labels = [label for label, _ in facts.values()]
+    heads = [f"cost [{unit}]", "ratio", "proven <=", *labels, "saving"]
     rows = [
         [
             str(row["policy"]),
             number(row["total"], ",.3f"),
             number(row["ratio"], ".6f"),
             number(row["certified_ratio"], ".4f"),
-            number(row.get("switches"), "g"),
+            *(number(row.get(name), form) for name, (_, form) in facts.items()),
             number(row.get("saving"), ".2%"),
             str(row["granted"]) or NOTHING,
         ]
