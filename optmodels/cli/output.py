@@ -72,7 +72,9 @@ def number(value: object, form: str) -> str:
     """A number in a format, a dash for what is not known."""
     if value is None or value != value:  # noqa: PLR0124 - NaN is the only value unlike itself
         return NOTHING
-    return format(value, form)
+    text = format(value, form)
+    # Rounding may leave a sign on nothing.
+    return text if any(digit in text for digit in "123456789") else text.lstrip("-")
 
 
 def carbon_record(instance: Instance) -> dict[str, str | None]:

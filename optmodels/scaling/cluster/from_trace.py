@@ -221,12 +221,14 @@ class _Source:
         """
         arrivals = self.jobs["arrival_h"].to_numpy(dtype=np.float64)
         lengths = self.jobs["length_h"].to_numpy(dtype=np.float64)
-        end = float(arrivals.max())
+        # The trace ends some time after its last arrival: it may be silent as long as before.
+        silent = float(np.diff(np.sort(arrivals)).max(initial=0.0))
+        end = float(arrivals.max()) + silent
         # Times to be laid over each other are whole days apart: arrivals swing by day.
         stride = math.ceil((self.past_h + self.hours) / _DAY_H - _ROUNDING) * _DAY_H
         found: list[tuple[FloatArray, FloatArray]] = []
         total, begin = 0.0, self.first_h + offset_h
-        while begin + hours <= end + _DAY_H and (not found or target_h is not None):
+        while begin + hours <= end + _ROUNDING and (not found or target_h is not None):
             inside = (arrivals >= begin) & (arrivals < begin + hours) & (lengths >= self.least_h)
             found.append((arrivals[inside] - begin, lengths[inside]))
             total += float(lengths[inside].sum())
@@ -234,11 +236,14 @@ class _Source:
                 break
             begin += stride
         if not total:
+            what = f"has no job of at least {self.least_h:g} h" if found else "is not covered"
+            first = self.first_h + offset_h
             raise InputError(
                 Flaw(
-                    f"has no jobs of at least {self.least_h:g} h",
+                    what,
                     file=self.name,
-                    value=f"{self.first_h + offset_h:g} .. {self.first_h + offset_h + hours:g} h",
+                    field="times of the job trace",
+                    value=f"{first:g} .. {first + hours:g} h",
                     allowed=f"times within 0 .. {end:.1f} h",
                 )
             )

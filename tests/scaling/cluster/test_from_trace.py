@@ -38,7 +38,9 @@ def steady(days: int, length_h: float = 2.0) -> pd.DataFrame:
 
 
 def made_of(frame: pd.DataFrame, **options: Any) -> ClusterInstance:
-    """Instance of a day from these jobs."""
+    """Instance of a day from these jobs and a job too short to count, three days long."""
+    if frame["arrival_h"].max() < 72:
+        frame = pd.concat([frame, jobs((72.0, 0.1))], ignore_index=True)
     return from_trace(carbon_trace(), frame, **{"start": START, "hours": 24, **options})
 
 
@@ -128,9 +130,10 @@ def test_slots_of_two_hours() -> None:
         ({"start": "2022-01-05"}, UsageError, "no time zone"),
         ({"start": "2022-01-05T00:30Z"}, UsageError, "grid"),
         ({"past_hours": 240}, InputError, "not covered"),
-        ({"past_hours": 48}, InputError, "no jobs of at least 1 h"),
-        ({"jobs_from_hours": 60.0}, InputError, "no jobs of at least 1 h"),
-        ({"least_hours": 3.0}, InputError, "no jobs of at least 3 h"),
+        ({"past_hours": 48}, InputError, "'48 .. 72 h' has no job of at least 1 h"),
+        ({"jobs_from_hours": 48.5}, InputError, "has no job of at least 1 h"),
+        ({"jobs_from_hours": 80.0}, InputError, "'80 .. 104 h' is not covered"),
+        ({"least_hours": 3.0}, InputError, "no job of at least 3 h"),
         ({"capacity": 50}, InputError, "take at most 16% of the capacity"),
         ({"hours": 0}, InputError, "'hours'"),
         ({"hours": 1.5}, UsageError, "hours"),
@@ -161,7 +164,7 @@ def test_all_wrong_numbers_at_once() -> None:
         made_of(steady(2), capacity=0, utilisation=-1, seed=-1)
     assert len(caught.value.flaws) == 3
     with pytest.raises(InputError, match="length_h"):
-        made_of(steady(2).drop(columns="length_h"))
+        made_of(steady(4).drop(columns="length_h"))
 
 
 def test_caller_keeps_his_data() -> None:
