@@ -171,7 +171,7 @@ class Agnostic(CarbonFlex):
     def start(self):
         """Forget what there is to learn from."""
         super().start()
-        self._base = None
+        self.base = None
 
     def _learn(self, observation):
         return
@@ -199,6 +199,17 @@ def test_learns_from_the_run_what_it_had_no_past_for():
     assert learned < 0.95 * never
 
 
+def test_learns_from_every_slot_of_the_run_once():
+    """Lessons overlap so that the oracle has context, but no slot is learned from twice."""
+    instance = small(8, jobs=40, slots=200)
+    policy = CarbonFlex(**SMALL_WINDOWS)
+    run(instance, policy)
+    slots, times = np.unique(policy.base.cases.slot, return_counts=True)
+    assert slots.tolist() == list(range(len(slots)))
+    assert len(slots) > 100
+    assert set(times.tolist()) == {SMALL_WINDOWS["run_starts"]}
+
+
 def test_forgets_what_is_older_than_its_memory():
     """Once the run itself teaches, every day, no case is older than the memory of four days."""
     instance = small(6, jobs=60, slots=240, past=True)
@@ -210,7 +221,7 @@ def test_forgets_what_is_older_than_its_memory():
         environment.act(policy.decide(observation))
         slot = observation.slot
         if slot >= 144:
-            assert policy._base.cases.slot.min() >= slot - 96 - 24
+            assert policy.base.cases.slot.min() >= slot - 96 - 24
     assert slot > 200
 
 
@@ -219,7 +230,7 @@ def test_remembers_its_newest_cases_however_short_the_memory():
     instance = small(6, jobs=30, slots=120, past=True)
     policy = CarbonFlex(memory_days=1 / 24, starts=1)
     policy.reset(header_of(instance))
-    assert policy._base.cases.count == 120
+    assert policy.base.cases.count == 120
 
 
 def test_a_second_run_starts_from_scratch():

@@ -59,10 +59,16 @@ class CarbonFlex(ClusterPolicy):
     learn_every_days
         Days between two lessons from the run; 1 in the paper. A replay spends most of its time on
         lessons; each replays a window `run_starts` times.
+
+    Attributes
+    ----------
+    base
+        What has been learned so far in the run; None before the first lesson.
     """
 
     name = "carbonflex"
     needs: ClassVar[frozenset[str]] = frozenset({"forecast"})
+    base: CaseBase | None
     summary = "servers and levels that an oracle chose in the most similar past states"
 
     def __init__(
@@ -114,7 +120,7 @@ class CarbonFlex(ClusterPolicy):
         self._history = History()
         self._learned = 0
         self._violations = Violations(queues.delay, max(1, round(1 / header.slot_hours)))
-        self._base: CaseBase | None = None
+        self.base = None
         if header.past is not None:
             found = []
             for window in windows_of(header.past, self._window, self._margin):
@@ -141,10 +147,10 @@ class CarbonFlex(ClusterPolicy):
         )
 
     def _provision(self, observation: Observation, needed: int) -> Provision:
-        if self._base is None:
+        if self.base is None:
             return Provision(self.header.capacity, 0.0)
         return provision(
-            self._base,
+            self.base,
             self.features(observation),
             violation=self._violations.recent,
             tolerance=self.tolerance,
@@ -181,13 +187,13 @@ class CarbonFlex(ClusterPolicy):
 
     def _remember(self, found: list[Cases], now: int) -> None:
         """Add cases, and forget those that are too old."""
-        known = [] if self._base is None else [self._base.cases]
+        known = [] if self.base is None else [self.base.cases]
         if not found:
             return
         # The newest cases stay, however short the memory: they are the best there is.
         newest = int(found[-1].slot[0])
         cases = together([*known, *found]).since(min(now - self._memory, newest))
-        self._base = CaseBase(cases, self.neighbours, self.far_percentile)
+        self.base = CaseBase(cases, self.neighbours, self.far_percentile)
 
     def _slots(self, days: float) -> int:
         return max(1, round(days * self._day))
