@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from optmodels.plan import Plan, Provenance
-from optmodels.scaling.cluster import POLICIES, audit, facts, series
+from optmodels.scaling.cluster import POLICIES, facts, series
+from optmodels.scaling.cluster.audit import audit
 from optmodels.scaling.cluster.instance import ClusterInstance
 from tests.scaling.cluster.instances import cluster
 from tests.scaling.cluster.test_audit import plan as rows
@@ -23,7 +24,7 @@ def plan_of(made: ClusterInstance, *schedule: tuple[object, ...]) -> Plan:
         status="feasible",
         bound=None,
         tables=tables,
-        audit=audit.audit(made, tables),
+        audit=audit(made, tables),
         provenance=Provenance("by hand", 0.0),
     )
 
