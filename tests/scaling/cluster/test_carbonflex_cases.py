@@ -232,6 +232,8 @@ def test_violations_by_hand():
     assert seen.recent == pytest.approx(0.5 / 3)
     seen.note(3, finished((1, 30.0)))
     assert seen.recent == pytest.approx(0.25)
+    seen.note(4, finished((1, 24.0 + 1e-12)))
+    assert seen.recent == 0
 
 
 def test_violations_of_the_last_hour():

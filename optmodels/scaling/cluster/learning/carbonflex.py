@@ -29,6 +29,9 @@ from optmodels.scaling.cluster.learning.provisioning import Provision, provision
 from optmodels.scaling.cluster.learning.schedule import Ladder, schedule
 from optmodels.scaling.cluster.replay import SERIES, ClusterState, Finished
 
+#: A job that is later by less, in slots, is in time.
+_ROUNDING = 1e-9
+
 
 class CarbonFlex(ClusterPolicy):
     """Servers and levels as an oracle chose them in the most similar states of the past.
@@ -222,7 +225,8 @@ class Violations:
         """Jobs that ended in the slot before; without any lately, the last value stays."""
         if len(finished.job):
             allowed, unit = self._delay[finished.queue], self._unit[finished.queue]
-            beyond = np.maximum(finished.delay - allowed, 0.0) / unit
+            beyond = finished.delay - allowed
+            beyond = np.where(beyond > _ROUNDING, beyond, 0.0) / unit
             self._ends.append((slot, float(beyond.sum()), len(beyond)))
         while self._ends and self._ends[0][0] <= slot - self._slots:
             self._ends.popleft()
