@@ -162,7 +162,7 @@ class Prices:
     ) -> tuple[IntArray, FloatArray]:
         """Highest price level that jobs buy at, and the share that they buy of it.
 
-        A job that cannot get its work done in its window buys all there is.
+        A job that cannot get its work done in its window buys all there is, at the highest level.
         """
         low = np.zeros(len(work), dtype=np.int64)
         high = np.full(len(work), self._levels - 1)

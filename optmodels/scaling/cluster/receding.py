@@ -124,7 +124,7 @@ class GreedyPlan:
         self._work = blocks.work[profile[:, None], self._level]
         self._servers = blocks.servers[profile[:, None], self._level]
         self._open = (self._work > 0) & (self._slot < end[:, None])
-        self._open &= self._servers <= free[self._slot]
+        self._open &= blocks.servers[profile, 0][:, None] <= free[self._slot]
         self._chosen = self._choice()
         while self._turned_away():
             self._chosen = self._choice()
