@@ -109,11 +109,23 @@ def schedule_of(blocks: Blocks, used: FloatArray) -> Schedule:
     used
         Share of each block, never more than that of the block below.
     """
-    top = np.append(np.flatnonzero(np.diff(blocks.pair)), blocks.count - 1)
+    return rows_of(blocks.job, blocks.slot, blocks.servers, used)
+
+
+def rows_of(job: IntArray, slot: IntArray, servers: IntArray, used: FloatArray) -> Schedule:
+    """The schedule that uses blocks for shares of their slots.
+
+    Parameters
+    ----------
+    job, slot, servers
+        Of each block, sorted in this order; `servers` are those of the job with the block.
+    used
+        Share of each block, never more than that of the block below.
+    """
     above = np.append(used[1:], 0.0)
-    if blocks.count:
-        above[top] = 0.0
+    goes_on = np.zeros(len(used), dtype=bool)
+    goes_on[:-1] = (job[1:] == job[:-1]) & (slot[1:] == slot[:-1])
     # The time spent at or above a level, less the time above it, is spent at it.
-    share = used - above
+    share = used - np.where(goes_on, above[: len(used)], 0.0)
     rows = np.flatnonzero(share > 0)
-    return Schedule(blocks.job[rows], blocks.slot[rows], blocks.servers[rows], share[rows])
+    return Schedule(job[rows], slot[rows], servers[rows], share[rows])

@@ -17,9 +17,10 @@ earlier), the extension of due slots. Ours, where the paper is silent or cannot 
   carbon stays on its fewest servers;
 - exactly the unfinished jobs get one more slot, then twice as much each time, up to the last slot.
 
-The paper's value counts servers, not the power of moving data between them; so does this. Where the
-capacity binds it is a heuristic, although the paper claims an optimum (`bound` says how far it is
-away; `optimum` has a better plan).
+The paper's value counts neither the power of moving data between servers nor that a first block
+may be several servers, and neither does this. Where jobs start from one server, move no data and
+find room for all they want it is an optimum, as the paper proves; where the capacity binds it is a
+heuristic, although the paper claims more (`bound` says how far it is away; `optimum` finds better).
 """
 
 from __future__ import annotations
