@@ -23,7 +23,10 @@ from optmodels.policy import Environment, FloatArray, Policy
 #: Relative difference between two computations of one number that rounding explains.
 _ROUNDING = 1e-9
 
-_MODULES = {"scaling.job": "optmodels.scaling.job"}
+_MODULES = {
+    "scaling.job": "optmodels.scaling.job",
+    "scaling.cluster": "optmodels.scaling.cluster",
+}
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,9 @@ class Problem:
         ``series(instance) -> Series``: what forecasts speak of.
     baseline
         Policy against which savings are reported.
+    soft
+        What the sentences of `explain` mean where an instance that has some can be solved all the
+        same ("some jobs must be late"); None where it cannot.
     objectives
         What a trade-off may be about: names of objectives, each with the column of the plan's
         `Cost` that holds it. The least of each must be worth having: costs, not yields.
@@ -131,6 +137,7 @@ class Problem:
     certify: Callable[[Any, Policy, Plan, Plan], float | None]
     series: Callable[[Any], Series]
     baseline: str
+    soft: str | None = None
     objectives: Mapping[str, str] = field(default_factory=dict)
     weighted: Callable[..., Weighted] | None = None
 

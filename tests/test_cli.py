@@ -58,17 +58,20 @@ def test_list_names_every_policy() -> None:
 
 
 def test_tour_proves_the_optimum_and_shows_at_least_ten_policies() -> None:
-    """The tour solves each problem once; objective and bound agree, no policy beats the optimum."""
+    """The tour solves each problem once: bounds that are near, no policy below, savings shown."""
     text, stops = run("tour"), run("tour", "--json").json
     assert [stop["problem"] for stop in stops] == list(om.problems())
+    # How near the bound is: exact where there is an exact method.
+    gaps = {"scaling.job": 1e-9, "scaling.cluster": 0.01}
     for stop in stops:
-        assert stop["status"] == "optimal"
-        assert stop["bound"] == pytest.approx(stop["objective"], rel=1e-9)
+        assert 0 <= 1 - stop["bound"] / stop["objective"] <= gaps[stop["problem"]]
         assert len(stop["rows"]) > 10
         assert all(row["ratio"] >= 1 for row in stop["rows"])
-        assert {"total", "certified_ratio", "switches", "saving"} <= set(stop["rows"][0])
-        assert any(row["certified_ratio"] not in (None, 1.0) for row in stop["rows"])
+        assert {"total", "certified_ratio", "saving"} <= set(stop["rows"][0])
         assert f"{stop['objective']:,.3f}" in text.out
+    job = next(stop for stop in stops if stop["problem"] == "scaling.job")
+    assert job["status"] == "optimal"
+    assert any(row["certified_ratio"] not in (None, 1.0) for row in job["rows"])
     assert "direct carbon intensity" in text.out
     assert "proven bound" in text.out
 

@@ -111,7 +111,7 @@ def test_profile_with_decreasing_power(tmp_path: Path) -> None:
         ("parameters", "work", "much", ("work", "is not a number")),
         ("parameters", "wrok", 3, ("is not a parameter", "rename it to 'work'")),
         ("optmodels", "format_version", 99, ("newer than this release", "upgrade")),
-        ("optmodels", "problem", "scaling.jobs", ("Did you mean 'scaling.job'?",)),
+        ("optmodels", "problem", "scaling.jobs", ("Did you mean 'scaling.job'",)),
         ("resource", "path", "../carbon.csv", ("leads out of the instance folder",)),
         ("resource", "path", "/etc/passwd", ("leads out of the instance folder",)),
         ("resource", "path", "gone.csv", ("gone.csv",)),
@@ -175,7 +175,7 @@ def test_wrong_usage(arguments: tuple[object, ...], words: Sequence[str]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("scaling.jbo",), ("Did you mean 'scaling.job'?",)),
+        (("scaling.jbo",), ("Did you mean 'scaling.job'",)),
         (("scaling.job", "--size", "huors=3"), ("Did you mean 'hours'?",)),
         (("scaling.job", "--size", "hours=-3"), ("hours", "out of range")),
         (("scaling.job", "--size", "work=0"), ("work", "is too small")),

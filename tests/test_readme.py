@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from optmodels.scaling.job import POLICIES
+from optmodels import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,10 +49,22 @@ def test_links_of_the_documents_lead_somewhere():
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
-def test_documents_name_every_policy_and_existing_tests():
-    """The page of the problem names all its policies, and test files that are there."""
-    text = (ROOT / "docs" / "scaling-job.md").read_text(encoding="utf-8")
-    for name in POLICIES:
+@pytest.mark.parametrize("page", ["scaling-cluster.md"])
+def test_python_examples_of_the_documents(page):
+    """Every Python example of a page gives the output it shows."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
+    example = doctest.DocTestParser().get_doctest(blocks, {}, page, page, 0)
+    assert len(example.examples) > 5
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+@pytest.mark.parametrize("problem", registry.problems())
+def test_documents_name_every_policy_and_existing_tests(problem):
+    """The page of a problem names all its policies, and test files that are there."""
+    page = problem.replace(".", "-") + ".md"
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for name in registry.problem(problem).policies:
         assert f"`{name}`" in text
     for mentioned in re.findall(r"`(tests/[^`]+\.py)`", text):
         assert (ROOT / mentioned).exists(), mentioned

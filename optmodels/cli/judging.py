@@ -39,7 +39,7 @@ def check(
         return
     reasons = api.explain(instance)
     if json:
-        print_json({**_about(instance), "valid": True, "solvable": not reasons, "reasons": reasons})
+        print_json({**_about(instance), "valid": True, **_solvable(instance, reasons)})
         return
     typer.echo(repr(instance))
     typer.echo(f"  counts the {carbon_sentence(instance)}")
@@ -56,7 +56,7 @@ def explain(path: InstancePath, json: Json = False) -> None:
     instance = api.load(path)
     reasons = api.explain(instance)
     if json:
-        print_json({**_about(instance), "solvable": not reasons, "reasons": reasons})
+        print_json({**_about(instance), **_solvable(instance, reasons)})
         return
     typer.echo(_verdict(instance, reasons))
 
@@ -73,4 +73,16 @@ def _verdict(instance: Instance, reasons: list[str]) -> str:
     if not reasons:
         return f"{instance.name} can be solved: no limits conflict."
     listed = "\n".join(f"  - {reason}" for reason in reasons)
-    return f"{instance.name} cannot be solved:\n{listed}"
+    soft = _soft(instance)
+    verdict = f"can be solved, but {soft}" if soft else "cannot be solved"
+    return f"{instance.name} {verdict}:\n{listed}"
+
+
+def _solvable(instance: Instance, reasons: list[str]) -> dict[str, object]:
+    return {"solvable": not reasons or _soft(instance) is not None, "reasons": reasons}
+
+
+def _soft(instance: Instance) -> str | None:
+    from optmodels import registry
+
+    return registry.problem(instance.problem).soft

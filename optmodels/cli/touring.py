@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from optmodels.instance import Instance
 
 #: The bundled instance that shows each problem, below the folder of the instances.
-SHOWN = {"scaling.job": "scaling/job/unknown-length-96h"}
+SHOWN = {
+    "scaling.job": "scaling/job/unknown-length-96h",
+    "scaling.cluster": "scaling/cluster/two-days-12-servers",
+}
 
 
 def bundled() -> Path:

@@ -13,11 +13,17 @@ import numpy as np
 
 from optmodels.plan import Plan
 from optmodels.policy import Policy
-from optmodels.registry import Series
-from optmodels.scaling.cluster import capacity_curves, carbonscaler, policies
-from optmodels.scaling.cluster.audit import outcome, read_schedule
+from optmodels.registry import Problem, Series
+from optmodels.scaling.cluster import capacity_curves, carbonscaler, policies, synthetic
+from optmodels.scaling.cluster.audit import audit, outcome, read_schedule
 from optmodels.scaling.cluster.instance import ClusterInstance
 from optmodels.scaling.cluster.learning.carbonflex import CarbonFlex
+from optmodels.scaling.cluster.limits import explain
+from optmodels.scaling.cluster.opportunity import OpportunityPrice
+from optmodels.scaling.cluster.optimum import METHODS, solve
+from optmodels.scaling.cluster.receding import RecedingHorizon
+from optmodels.scaling.cluster.replay import ClusterEnvironment, decisions
+from optmodels.scaling.cluster.weighted import OBJECTIVES, weighted
 
 POLICIES: dict[str, type[Policy]] = {
     kind.name: kind
@@ -32,6 +38,8 @@ POLICIES: dict[str, type[Policy]] = {
         capacity_curves.Vcc,
         capacity_curves.VccScaling,
         CarbonFlex,
+        RecedingHorizon,
+        OpportunityPrice,
     )
 }
 
@@ -72,3 +80,27 @@ def certify(
 def series(instance: ClusterInstance) -> Series:
     """Carbon intensity, which forecasts speak of."""
     return Series(instance.carbon, instance.slots_per_day, None)
+
+
+PROBLEM = Problem(
+    name="scaling.cluster",
+    title=ClusterInstance.title,
+    instance=ClusterInstance,
+    solve=solve,
+    methods=METHODS,
+    audit=audit,
+    explain=explain,
+    generate=synthetic.generate,
+    sizes=synthetic.SIZES,
+    policies=POLICIES,
+    default_policies=tuple(POLICIES),
+    environment=ClusterEnvironment,
+    decisions=decisions,
+    facts=facts,
+    certify=certify,
+    series=series,
+    baseline="fcfs",
+    objectives=OBJECTIVES,
+    weighted=weighted,
+    soft="some jobs must be late",
+)
