@@ -384,3 +384,18 @@ def test_a_policy_can_be_used_twice():
         first, second = run(instance, made)[0], run(instance, made)[0]
         assert first == second
         pd.testing.assert_series_equal(pd.Series(first), pd.Series(second))
+
+
+def test_no_level_is_planned_without_the_one_below():
+    """Two jobs on at least two servers, a third server as good as the first two, three servers.
+
+    The second job is turned away with its two; it must not come back with its third alone.
+    """
+    even = (("even", 2, 1.0, 0.0), ("even", 3, 1.5, 0.0))
+    instance = cluster([100.0] * 24, [(0, 1.0, "only", "even")], profiles=even)
+    zero = np.zeros(2, dtype=np.int64)
+    plan = GreedyPlan(
+        Blocks(header_of(instance)), np.array([100.0]), np.array([3]), zero, zero + 1, np.ones(2)
+    )
+    assert plan.now().tolist() == [2, 0]
+    assert plan.short().tolist() == [False, True]
