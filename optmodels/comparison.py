@@ -41,9 +41,10 @@ class Comparison:
     ----------
     frame
         One row per policy, the optimum first: ``instance``, ``policy``, ``total``, ``ratio``
-        (total over optimum), ``certified_ratio`` (proven limit of the ratio, NaN where nothing is
-        proven for this instance), the cost columns, facts such as ``switches``, ``saving`` against
-        the baseline, ``granted`` (what the policy was told beyond header and past), ``seconds``.
+        (total over the optimum; where the oracle's plan is not proven optimal: over its proven
+        bound, so that no ratio looks better than it is), ``certified_ratio`` (proven limit of the
+        ratio, NaN where nothing is proven for this instance), the cost columns, facts such as
+        ``switches``, ``saving`` against the baseline, ``granted`` (what the policy was told beyond header and past), ``seconds``.
     optimum
         Plan of the oracle, with its bound.
     plans
@@ -74,7 +75,8 @@ class Comparison:
         plan = self.optimum
         gap = "" if plan.gap is None else f", gap {plan.gap:.1g}"
         bound = "" if plan.bound is None else f" (proven bound {plan.bound:,.6f} {self.unit}{gap})"
-        return f"{plan.instance}: optimum {plan.objective:,.6f} {self.unit}{bound}"
+        what = "optimum" if _proven(plan) else "best plan of the oracle"
+        return f"{plan.instance}: {what} {plan.objective:,.6f} {self.unit}{bound}"
 
     def __repr__(self) -> str:
         text = self.frame.drop(columns="instance").to_string(index=False, na_rep="-")
@@ -106,7 +108,7 @@ def compare(
     forecast
         What policies with a forecast see: a kind of `optmodels.forecast` such as "day-before",
         "perfect" or "noise:0.2", one value per slot, or a `Forecast`. By default the real forecasts
-        of the instance where it has any, else "day-before".
+        of the instance where it has any, else the usual ones of the problem (`Series.default`).
     seed
         Seed of forecast noise and of random policies.
     optimum
@@ -128,7 +130,9 @@ def compare(
     best = optimum or problem.solve(instance)
     source, label = _forecast(problem, instance, forecast, seed)
     plans: dict[str, Plan] = {}
-    rows = [_row(problem, instance, best, best, OPTIMUM, "everything", 1.0)]
+    reference = _reference(best)
+    certified = best.objective / reference if reference > 0 else np.nan
+    rows = [_row(problem, instance, best, reference, OPTIMUM, "everything", certified)]
     skipped: dict[str, str] = {}
     for policy in _with_baseline(problem, chosen, seed):
         try:
@@ -141,8 +145,8 @@ def compare(
         plans[policy.name] = plan
         limit = problem.certify(instance, policy, plan, best)
         granted = ", ".join(label if need == "forecast" else need for need in sorted(policy.needs))
-        certified = np.nan if limit is None else limit / best.objective
-        row = _row(problem, instance, plan, best, policy.name, granted, certified)
+        certified = np.nan if limit is None or reference <= 0 else limit / reference
+        row = _row(problem, instance, plan, reference, policy.name, granted, certified)
         if row["ratio"] > certified * (1 + ROUNDING):
             raise SolverError(
                 f"'{policy.name}' costs {row['ratio']:.9g} times the optimum of {instance.name}, "
@@ -207,7 +211,7 @@ def _forecast(
 ) -> tuple[Forecast | None, str]:
     series = problem.series(instance)
     if spec is None:
-        spec = "day-before" if series.vintages is None else "vintages"
+        spec = series.default if series.vintages is None else "vintages"
     made = make_forecast(
         spec,
         series.truth,
@@ -225,20 +229,32 @@ def _with_baseline(problem: registry.Problem, chosen: Sequence[Policy], seed: in
     return [problem.policy(problem.baseline, seed), *chosen]
 
 
+def _proven(best: Plan) -> bool:
+    """Whether the oracle's plan is the optimum, but for rounding."""
+    return best.gap is not None and best.gap <= ROUNDING
+
+
+def _reference(best: Plan) -> float:
+    """What no plan undercuts: the optimum, or its bound where the oracle could not prove one."""
+    if _proven(best) or best.bound is None:
+        return best.objective
+    return best.bound
+
+
 def _row(
     problem: registry.Problem,
     instance: Instance,
     plan: Plan,
-    best: Plan,
+    reference: float,
     name: str,
     granted: str,
     certified: float,
 ) -> dict[str, Any]:
-    ratio = plan.objective / best.objective if best.objective > 0 else np.nan
+    ratio = plan.objective / reference if reference > 0 else np.nan
     if ratio < 1 - ROUNDING:
         raise SolverError(
-            f"'{name}' costs {plan.objective:.12g}, less than the optimum {best.objective:.12g} of "
-            f"{instance.name}: the oracle or the audit is wrong."
+            f"'{name}' costs {plan.objective:.12g}, less than the {reference:.12g} that any plan "
+            f"of {instance.name} must cost: the oracle, its bound or the audit is wrong."
         )
     return {
         "instance": instance.name,

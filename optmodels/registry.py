@@ -41,11 +41,14 @@ class Series:
         Number of slots in 24 hours.
     vintages
         Real forecasts as a (slots, slots) table, None where the instance has none.
+    default
+        Kind of forecast that policies see when nobody says otherwise and there are no vintages.
     """
 
     truth: FloatArray
     slots_per_day: int
     vintages: FloatArray | None
+    default: str = "day-before"
 
 
 @dataclass(frozen=True)

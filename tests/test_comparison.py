@@ -134,7 +134,7 @@ def test_a_policy_below_the_optimum_exposes_a_wrong_oracle():
     """If an oracle's plan is not optimal, a better policy makes the comparison fail loudly."""
     instance = job(CARBON, work=2, switching_g=20, **BOUNDS)
     dear = om.compare(instance, ["run-now"]).plans["run-now"]
-    with pytest.raises(SolverError, match="less than the optimum"):
+    with pytest.raises(SolverError, match="that any plan of"):
         om.compare(instance, ["sqrt-threshold"], optimum=dear)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import re
-import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +18,6 @@ import optmodels as om
 from optmodels import registry
 from optmodels.errors import (
     InfeasibleError,
-    MissingExtraError,
     NoSolutionError,
     SolverError,
     UsageError,
@@ -336,7 +334,6 @@ def test_shown_in_terminal_and_notebook():
 
 def test_drawing():
     """Axes with units, the outer line dashed, the dominated region filled, in greys alone."""
-    pytest.importorskip("matplotlib")
     front = om.frontier(ELASTIC, PAIR, points=4)
     ax = front.plot()
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("energy [kWh]", "carbon [g]")
@@ -358,20 +355,10 @@ def test_saving(tmp_path):
     assert read["carbon_g"].to_list() == front.frame["carbon_g"].to_list()
     with pytest.raises(UsageError, match=r"not as 'front\.xls'"):
         front.save(tmp_path / "front.xls")
-    pytest.importorskip("matplotlib")
     assert front.save(tmp_path / "new" / "front.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "taken.svg").mkdir()
     with pytest.raises(UsageError, match="cannot be written"):
         front.save(tmp_path / "taken.svg")
-
-
-def test_without_matplotlib(monkeypatch):
-    """Everything but the drawing works; the drawing says what to install."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    front = om.frontier(ELASTIC, PAIR, points=2)
-    with pytest.raises(MissingExtraError, match="needs the package 'matplotlib'"):
-        front.plot()
 
 
 def test_command_line(tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optmodels.atomic import sentence
-from optmodels.errors import MissingExtraError, UsageError
+from optmodels.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,10 +93,8 @@ def save(front: Frontier, path: Path) -> None:
 
 
 def _new_figure() -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "plots", "Drawing a front") from None
+    from matplotlib.figure import Figure
+
     return Figure(layout="constrained")
 
 

@@ -104,11 +104,6 @@ class Frontier:
         ----------
         ax
             Axes to draw into; by default those of a new figure.
-
-        Raises
-        ------
-        MissingExtraError
-            matplotlib is not installed.
         """
         from optmodels.trade_off.drawing import draw
 
@@ -121,8 +116,6 @@ class Frontier:
         ------
         UsageError
             The name ends otherwise, or the file cannot be written.
-        MissingExtraError
-            matplotlib is not installed.
         """
         target = Path(path)
         if target.suffix == ".csv":

@@ -79,7 +79,7 @@ def certify(
 
 def series(instance: ClusterInstance) -> Series:
     """Carbon intensity, which forecasts speak of."""
-    return Series(instance.carbon, instance.slots_per_day, None)
+    return Series(instance.carbon, instance.slots_per_day, None, default="perfect")
 
 
 PROBLEM = Problem(
