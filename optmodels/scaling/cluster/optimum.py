@@ -43,8 +43,9 @@ GREEDY_MAKER = "carbonflex-oracle"
 
 #: Blocks up to which "auto" goes on to the formulation, and the seconds that it gives it.
 SMALL_BLOCKS, SMALL_SECONDS = 1000, 20.0
-#: Share of the time limit for the relaxation; the search gets what is left.
-_BOUND_SHARE = 0.5
+#: Share of the time limit for the relaxation, and of what is left then for the search where the
+#: formulation comes after it.
+_BOUND_SHARE, _SEARCH_SHARE = 0.5, 0.25
 #: Shares of a slot below this are what a solver's tolerance leaves, not work.
 _TOLERANCE = 1e-7
 #: A binary above this is one.
@@ -103,7 +104,10 @@ def solve(
     bound, best = relaxed.value, greedy
     if method != "greedy":
         search = Search(relaxation, relaxed, seed)
-        schedule = search.run(bound * (1 + mip_gap), end)
+        # The formulation needs time as well.
+        now = time.perf_counter()
+        stop = now + _SEARCH_SHARE * (end - now) if method == "milp" else end
+        schedule = search.run(bound * (1 + mip_gap), stop)
         best = _better(best, _candidate(instance, schedule, "prices of servers, and search"))
     small = relaxation.blocks.count <= SMALL_BLOCKS
     if method == "milp" or (method == "auto" and small and not _proven(best.cost, bound, mip_gap)):

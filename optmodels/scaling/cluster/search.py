@@ -30,7 +30,7 @@ from optmodels.scaling.cluster.bound import LowerBound, Relaxation
 from optmodels.scaling.cluster.instance import IntArray
 
 #: Moves of the search: per job, at least, at most.
-MOVES_PER_JOB, LEAST_MOVES, MOST_MOVES = 40, 2000, 60_000
+MOVES_PER_JOB, LEAST_MOVES, MOST_MOVES = 100, 2000, 100_000
 #: Jobs that are taken out in a move, at most.
 _MOST_OUT = 6
 #: Shares of a block above this are the whole block.
@@ -152,9 +152,8 @@ class Search:
         first, length = int(instance.jobs.arrival[job]), self._length[job]
         price = float(instance.late_g_per_slot[job])
         best: Place | None = None
-        end, tried = due, 0
+        end, tried = max(self._first_end(code, first, length), due + 1), 0
         while True:
-            end += 1
             if best is not None and ((end - 1 - due) * price >= best.cost or tried > _PATIENCE):
                 return best
             self._reach(end)
@@ -164,6 +163,19 @@ class Search:
                 if best is None or place.cost < best.cost:
                     best = place
             tried += best is not None
+            end += 1
+
+    def _first_end(self, code: int, first: int, length: float) -> int:
+        """Slots after which a job can be done at the earliest in the free room."""
+        profile = self.instance.profiles[code]
+        most = np.append(0.0, np.cumsum(gains(profile)))
+        while True:
+            free = self._free[first:]
+            done = most[np.searchsorted(profile.servers, free, side="right")].cumsum()
+            place = int(done.searchsorted(length * (1 - _DONE)))
+            if place < len(done):
+                return first + place + 1
+            self._reach(2 * len(self._free))
 
     def _window(self, code: int, first: int, end: int) -> Offer:
         """Offers of a profile in the free room of a window, in the order of carbon per work."""
@@ -264,8 +276,9 @@ class Search:
         for _ in range(moves):
             if not meeting or total <= target or time.perf_counter() > end:
                 break
-            total -= self._move(meeting, late)
-            if late:
+            gained = self._move(meeting, late)
+            total -= gained
+            if late and gained:
                 late = self._late_jobs()
         self._polish()
 
