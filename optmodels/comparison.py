@@ -44,7 +44,8 @@ class Comparison:
         (total over the optimum; where the oracle's plan is not proven optimal: over its proven
         bound, so that no ratio looks better than it is), ``certified_ratio`` (proven limit of the
         ratio, NaN where nothing is proven for this instance), the cost columns, facts such as
-        ``switches``, ``saving`` against the baseline, ``granted`` (what the policy was told beyond header and past), ``seconds``.
+        ``switches``, ``saving`` against the baseline, ``granted`` (what the policy was told beyond
+        header and past), ``seconds``.
     optimum
         Plan of the oracle, with its bound.
     plans
