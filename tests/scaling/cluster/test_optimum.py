@@ -58,7 +58,7 @@ def test_in_time_where_the_greedy_is_late():
         assert plan.objective == pytest.approx(5)
 
 
-@settings(deadline=None, derandomize=True, max_examples=12)
+@settings(deadline=None, derandomize=True, max_examples=8)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([0.35, 0.6, 1.3]),
@@ -75,13 +75,13 @@ def test_methods_are_ordered(seed, utilisation, start_kwh, late_factor):
         start_kwh=start_kwh,
         late_factor=late_factor,
     )
-    plans = {name: solve(instance, method=name, mip_gap=1e-4, time_limit_s=3) for name in METHODS}
+    plans = {name: solve(instance, method=name, mip_gap=1e-4, time_limit_s=2) for name in METHODS}
     costs = {name: plan.objective for name, plan in plans.items()}
     digits = 1 + 1e-9
     assert costs["milp"] <= costs["prices"] * digits
     assert costs["auto"] <= costs["prices"] * digits
     assert costs["prices"] <= costs["greedy"] * digits
-    assert plans["greedy"].bound == plans["prices"].bound
+    assert plans["greedy"].bound == pytest.approx(plans["prices"].bound, rel=1e-9)
     assert plans["greedy"].bound <= plans["milp"].bound * digits
     for plan in plans.values():
         assert plans["milp"].bound <= plan.objective * digits
