@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from optmodels.errors import SolverError
 from optmodels.plan import Plan, Provenance
 from optmodels.registry import Weighted
 from optmodels.scaling.cluster.audit import audit
@@ -29,6 +30,9 @@ from optmodels.scaling.cluster.optimum import solve
 
 #: What can be traded, and the column of the cost that holds it.
 OBJECTIVES: Mapping[str, str] = MappingProxyType({"carbon_g": "total", "energy_kwh": "energy_kwh"})
+
+#: Relative difference between two computations of one number that rounding explains.
+_ROUNDING = 1e-9
 
 
 def weighted(
@@ -49,6 +53,11 @@ def weighted(
         ``energy_kwh``.
     time_limit_s, mip_gap
         Limits of the oracle.
+
+    Raises
+    ------
+    SolverError
+        The other cluster does not cost the weighted sum of this one.
     """
     part = {name: float(weights.get(name, 0.0)) for name in OBJECTIVES}
     # Weights are relative to the largest, so that the numbers of the other cluster stay ordinary.
@@ -71,6 +80,11 @@ def weighted(
         provenance=Provenance(f"least {words}, by {made.method}", made.seconds, made.options),
     )
     value = sum(weight * plan.cost[OBJECTIVES[name]] for name, weight in part.items())
+    if abs(value - unit * solved.objective) > _ROUNDING * abs(value):
+        raise SolverError(
+            f"The weighted sum of a plan for {instance.name} is {value:.12g}, but the cluster with "
+            f"that sum for its carbon costs {unit * solved.objective:.12g}."
+        )
     bound = 0.0 if solved.bound is None else unit * solved.bound
     return Weighted(plan, value, min(bound, value))
 
