@@ -1,12 +1,13 @@
-"""Readers of public carbon traces, job traces and profiles: files of others as frames with units.
+"""Readers of public traces of carbon, wind and jobs, and of profiles: frames with units.
 
 ``read_carbon`` gives a `Trace` from any format in `FORMATS`, ``read_vintages`` the forecasts that
-were known at each time, ``read_profile`` a scaling profile, ``read_jobs`` batch jobs. What may be
-repaired on the way is said in advance by a `Cleaning` policy; everything else is refused with its
-row.
+were known at each time, ``read_wind`` wind power, ``read_profile`` a scaling profile, ``read_jobs``
+batch jobs; ``aligned_power`` brings several sites onto one time axis. What may be repaired on the
+way is said in advance by a `Cleaning` policy; everything else is refused with its row.
 """
 
 from optmodels.text import RawTable, read_delimited
+from optmodels.traces.alignment import aligned_power
 from optmodels.traces.cleaning import Cleaning
 from optmodels.traces.jobs import read_jobs
 from optmodels.traces.parse import parse_numbers, parse_times
@@ -15,14 +16,18 @@ from optmodels.traces.readers import FORMATS, read_carbon
 from optmodels.traces.series import UNITS
 from optmodels.traces.trace import Trace
 from optmodels.traces.vintages import Vintages, read_vintages
+from optmodels.traces.wind import WIND_FORMATS, WindTrace, read_wind
 
 __all__ = [
     "FORMATS",
     "UNITS",
+    "WIND_FORMATS",
     "Cleaning",
     "RawTable",
     "Trace",
     "Vintages",
+    "WindTrace",
+    "aligned_power",
     "parse_numbers",
     "parse_times",
     "read_carbon",
@@ -30,4 +35,5 @@ __all__ = [
     "read_jobs",
     "read_profile",
     "read_vintages",
+    "read_wind",
 ]
