@@ -22,7 +22,7 @@ FLOORS = (
     {"policy", "forecast"},
     {"solver", "traces"},
     {"registry", "rolling"},
-    {"scaling"},
+    {"scaling", "rightsizing"},
     {"api", "comparison"},
     {"trade_off"},
     {"cli"},

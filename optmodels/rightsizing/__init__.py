@@ -1,0 +1,1 @@
+"""Right-sizing: how much hardware is worth installing, and where."""

@@ -1,0 +1,1 @@
+"""The problem of GPUs at wind sites: which sites get how many."""
