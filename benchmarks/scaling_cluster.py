@@ -185,7 +185,7 @@ def checks_of(frame: pd.DataFrame) -> list[Check]:
         table = gaps(frame, part)
         checks.append(
             Check(
-                f"{part} clusters whose capacity binds: our oracle's gap over CarbonFlex's oracle's",
+                f"{part} clusters, capacity binds: our oracle's gap over CarbonFlex's oracle's",
                 float(table[ORACLE].mean() / table[GREEDY].mean()) if len(table) else np.nan,
                 HALF,
                 "<=",
