@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .explain import Conflict, explain_model
     from .export import export_model
     from .front import compile_model, solve_model
-    from .linear import Family, Labels, LinearModel
+    from .labels import Family, Labels
+    from .linear import LinearModel
     from .live import LiveModel, shifted_start
     from .session import Session
     from .solution import Solution, check_not_worse
@@ -45,8 +46,8 @@ __all__ = [
 
 _ROOMS = {
     "Conflict": "explain",
-    "Family": "linear",
-    "Labels": "linear",
+    "Family": "labels",
+    "Labels": "labels",
     "LinearModel": "linear",
     "LiveModel": "live",
     "LiveProblem": "cvxpy_live",

@@ -20,9 +20,11 @@ from cvxpy import settings as names
 
 from ..errors import UsageError
 from .cvxpy_adapter import compile_cvxpy, named_solution, problem_data
-from .linear import FEASIBILITY_TOLERANCE, FloatArray, Labels, LinearModel
+from .labels import FloatArray, Labels
+from .linear import FEASIBILITY_TOLERANCE, LinearModel
 from .options import Limits
-from .session import LP_GAP, Outcome, Session
+from .outcome import Outcome
+from .session import LP_GAP, Session
 from .solution import Solution, solution_of
 from .status import Status
 

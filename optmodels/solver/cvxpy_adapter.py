@@ -29,15 +29,8 @@ from cvxpy.constraints.cones import Cone
 from cvxpy.reductions.cvx_attr2constr import CvxAttr2Constr
 
 from ..errors import UsageError
-from .linear import (
-    FEASIBILITY_TOLERANCE,
-    Family,
-    FloatArray,
-    Labels,
-    LinearModel,
-    make_index,
-    scalar_index,
-)
+from .labels import Family, FloatArray, Labels, make_index, scalar_index
+from .linear import FEASIBILITY_TOLERANCE, LinearModel
 
 if TYPE_CHECKING:
     from .cones import ConicProblem

@@ -30,7 +30,8 @@ import scipy.sparse as sp
 from ..errors import Flaw, InputError, UsageError, shorten
 from .cones import ConicProblem
 from .cvxpy_adapter import compile_cvxpy, constraint_names
-from .linear import FloatArray, LinearModel
+from .labels import FloatArray
+from .linear import LinearModel
 from .options import DEFAULT_MIP_GAP, Limits, check_options
 from .session import Session
 from .solution import Solution, solution_of

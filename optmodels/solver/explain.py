@@ -29,9 +29,11 @@ import scipy.sparse as sp
 
 from ..errors import NoSolutionError, SolverError, UsageError, shorten
 from .front import linear_only
-from .linear import FEASIBILITY_TOLERANCE, FloatArray, LinearModel, place_text
+from .labels import FloatArray, place_text
+from .linear import FEASIBILITY_TOLERANCE, LinearModel
 from .options import Limits, is_number
-from .session import Outcome, Session
+from .outcome import Outcome
+from .session import Session
 from .status import Status
 
 Kind = Literal["irreducible", "infeasible_subset", "elastic", "feasible"]

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..errors import SolverError, UsageError
 from .front import linear_only
-from .linear import place_text
+from .handover import pass_model
+from .labels import place_text
 from .listening import silent_highs
-from .session import pass_model
 
 SUFFIXES = (".mps", ".lp")
 

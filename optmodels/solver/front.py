@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ..errors import Flaw, InputError, UsageError, shorten
-from .linear import FEASIBILITY_TOLERANCE, LinearModel, is_scalar_index
+from .labels import is_scalar_index
+from .linear import FEASIBILITY_TOLERANCE, LinearModel
 from .options import DEFAULT_MIP_GAP, Limits, check_options
-from .session import Outcome, Session
+from .outcome import Outcome
+from .session import Session
 from .solution import Solution, check_not_worse, solution_of
 from .status import Status
 

@@ -26,7 +26,8 @@ import pandas as pd
 
 from ..errors import Flaw, InputError, UsageError
 from .explain import Conflict, explain_model
-from .linear import Family, FloatArray, IntArray, Labels, LinearModel, is_scalar_index
+from .labels import Family, FloatArray, IntArray, Labels, is_scalar_index
+from .linear import LinearModel
 from .options import DEFAULT_MIP_GAP, Limits
 from .session import Session
 from .solution import Solution, solution_of

@@ -23,14 +23,8 @@ from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
 from ..errors import Flaw, InputError, OptmodelsError, UsageError
-from .linear import (
-    Family,
-    FloatArray,
-    Labels,
-    LinearModel,
-    make_index,
-    scalar_index,
-)
+from .labels import Family, FloatArray, Labels, make_index, scalar_index
+from .linear import LinearModel
 
 _TRIVIAL_TOLERANCE = 1e-9
 _HARMLESS = frozenset(

@@ -22,23 +22,19 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 
 from ..errors import SolverError, UsageError
-from .linear import (
-    FEASIBILITY_TOLERANCE,
-    INFINITE,
-    SOLVER_DUAL_NOISE,
-    FloatArray,
-    LinearModel,
-    same_array,
-)
+from .handover import pass_model
+from .labels import FloatArray
+from .linear import FEASIBILITY_TOLERANCE, INFINITE, SOLVER_DUAL_NOISE, LinearModel, same_array
 from .listening import listening, logger, silent_highs
 from .options import Limits, check_options
+from .outcome import Outcome
 from .status import Status
 
 LP_GAP = 1e-6
@@ -55,22 +51,6 @@ _LITTLE_REGULARISATION: dict[str, object] = {"qp_regularization_value": 1e-11}
 _MANY_COEFFICIENTS = 2000
 _SHORT_SECONDS = 0.1
 _LOCAL = threading.local()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a session found, in the order of the matrix; `Solution` gives it names."""
-
-    status: Status
-    objective: float | None = None
-    bound: float | None = None
-    x: FloatArray | None = None
-    row_dual: FloatArray | None = None
-    column_dual: FloatArray | None = None
-    interrupted: bool = False
-    seconds: float = 0.0
-    message: str = ""
-    statistics: Mapping[str, int] = field(default_factory=dict)
 
 
 class Session:
@@ -539,57 +519,6 @@ class Session:
 def _reset_scheduler(highs: Any) -> None:
     """Drop the scheduler of this thread, which HiGHS 1.15 calls the global one."""
     getattr(highs, "resetThreadScheduler", highs.resetGlobalScheduler)(True)
-
-
-def pass_model(highs: Any, model: LinearModel) -> None:
-    """Hand the arrays to HiGHS.
-
-    Raises
-    ------
-    SolverError
-        HiGHS refuses them.
-    """
-    import highspy
-
-    # HiGHS reads integrality as int32 (0 continuous, 1 integer) and infinities as they are.
-    common = (
-        model.cost,
-        model.column_lower,
-        model.column_upper,
-        model.row_lower,
-        model.row_upper,
-        np.asarray(model.starts, dtype=np.int32),
-        np.asarray(model.indices, dtype=np.int32),
-        model.coefficients,
-    )
-    sense = highspy.ObjSense.kMaximize if model.maximize else highspy.ObjSense.kMinimize
-    shape = (model.columns, model.rows, model.nonzeros)
-    by_column = int(highspy.MatrixFormat.kColwise)
-    integrality = model.integer.astype(np.int32)
-    if model.hessian is None:
-        returned = highs.passModel(
-            *shape, by_column, int(sense), model.offset, *common, integrality
-        )
-    else:
-        import scipy.sparse as sp
-
-        lower = sp.csc_array(sp.tril(model.hessian))
-        lower.sort_indices()
-        returned = highs.passModel(
-            *shape,
-            lower.nnz,
-            by_column,
-            int(highspy.HessianFormat.kTriangular),
-            int(sense),
-            model.offset,
-            *common,
-            lower.indptr.astype(np.int32),
-            lower.indices.astype(np.int32),
-            lower.data.astype(np.float64),
-            integrality,
-        )
-    if returned == highspy.HighsStatus.kError:
-        raise SolverError("HiGHS refuses the model.")
 
 
 def _work_of(info: Any) -> dict[str, int]:

@@ -25,7 +25,7 @@ from ..errors import (
     UnboundedError,
     UsageError,
 )
-from .linear import FloatArray, Labels
+from .labels import FloatArray, Labels
 from .status import Status
 
 GAP_FLOOR = 1e-9

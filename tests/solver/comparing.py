@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from optmodels.solver import LinearModel, export_model
 from optmodels.solver.export import safe_names
-from optmodels.solver.linear import place_text
+from optmodels.solver.labels import place_text
 
 _DIGITS = 1e-11
 

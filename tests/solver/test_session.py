@@ -30,7 +30,7 @@ from optmodels.solver import Session, Status, solve_model
 from optmodels.solver.linear import LinearModel
 from optmodels.solver.listening import silent_highs
 from optmodels.solver.options import Limits
-from optmodels.solver.session import Outcome
+from optmodels.solver.outcome import Outcome
 from optmodels.solver.solution import solution_of
 
 from .models import (

@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..linear import FloatArray
+from ..labels import FloatArray
 from .lanes import Lanes, Term, path, same_lanes
 from .spaces import IndexArray
 

@@ -32,8 +32,11 @@ import pyomo.environ as pyo
 from numpy.typing import NDArray
 
 from ...errors import Flaw, InputError, UsageError
-from ..linear import FloatArray, place_text, same_array
+from ..labels import FloatArray, place_text
+from ..linear import same_array
 from . import tracing
+from .domains import is_any, outside_flaw, which_outside
+from .members import columns_of, labels_of, members_of, plain_label, space_labels, sparse_space
 from .spaces import SCALAR, Axis, IndexArray, Space, UnknownLabelError, axis_over
 from .tracing import Declarations, DeclaredParameter, DeclaredSet, NotTraceableError
 
@@ -143,7 +146,9 @@ class Data:
         if declared is not None and declared.component is index_set:
             return self._declared_space(declared)
         if not tracing.is_product(index_set):
-            return _sparse(index_set.local_name, _columns(tracing.own_members(index_set), None))
+            return sparse_space(
+                index_set.local_name, columns_of(tracing.own_members(index_set), None)
+            )
         spaces = [self.space_of(part) for part in tracing.parts(index_set)]
         axes = [axis for space in spaces for axis in space.axes]
         if all(space.members is None for space in spaces):
@@ -166,12 +171,12 @@ class Data:
             given = self._range(declared)
         else:
             raise NotTraceableError(declared.obstacle or f"the set '{name}' has no members")
-        columns = _columns(given, declared.dimension, name)
+        columns = columns_of(given, declared.dimension, name)
         wide = declared.dimension
         if wide is not None and len(columns) != wide:
             what = f"has {len(columns)} columns for {wide} dimensions"
             raise InputError(Flaw(what, field=name))
-        space = _sparse(name, columns, self._outer_axes(declared.within, len(columns)))
+        space = sparse_space(name, columns, self._outer_axes(declared.within, len(columns)))
         self._check_within(declared, space, name)
         return space
 
@@ -205,14 +210,14 @@ class Data:
 
     def _check_within(self, declared: DeclaredSet, space: Space, name: str) -> None:
         within = declared.within
-        if _is_any(within):
+        if is_any(within):
             return
         if self._is_own(within):
             self._check_members(within, space.axes, space.grid(), name)
         elif len(space.axes) == 1:
             labels = space.axes[0].labels
-            bad = _outside(within, labels)
-            flaws = [_outside_flaw(name, label, within) for label in labels[bad][:_MOST_FLAWS]]
+            bad = which_outside(within, labels)
+            flaws = [outside_flaw(name, label, within) for label in labels[bad][:_MOST_FLAWS]]
             if flaws:
                 raise InputError(flaws)
 
@@ -227,12 +232,12 @@ class Data:
         for inner, place, axis in zip(axes, places, outer.axes, strict=True):
             there = axis.places_of(inner)[place]
             if (there < 0).any():
-                raise InputError(_outside_flaw(name, inner.labels[place[there < 0][0]], within))
+                raise InputError(outside_flaw(name, inner.labels[place[there < 0][0]], within))
             moved.append(there)
         try:
             outer.flat(moved)
         except UnknownLabelError as error:
-            raise InputError(_outside_flaw(name, error.label, within)) from None
+            raise InputError(outside_flaw(name, error.label, within)) from None
 
     def ragged_of(self, declared: Any) -> Ragged:
         """Members of an indexed set.
@@ -263,16 +268,16 @@ class Data:
         if not fits or (np.diff(starts) < 0).any():
             allowed = f"{space.size + 1} rising numbers from 0 to {total}"
             raise InputError(Flaw("has starts of a wrong form", field=name, allowed=allowed))
-        axes = [axis_over(_labels_of(column, name)) for column in columns]
+        axes = [axis_over(labels_of(column, name)) for column in columns]
         places = [
-            axis.positions(_labels_of(column, name))
+            axis.positions(labels_of(column, name))
             for axis, column in zip(axes, columns, strict=True)
         ]
         rows = np.repeat(np.arange(space.size), np.diff(starts))
         keys = Space([Axis(np.arange(max(space.size, 1))), *axes], [rows, *places])
         twice = keys.first_twice()
         if twice is not None:
-            label = _tuple_text([ax.labels[p[twice]] for ax, p in zip(axes, places, strict=True)])
+            label = plain_label([ax.labels[p[twice]] for ax, p in zip(axes, places, strict=True)])
             where = place_text(name, space.label(int(rows[twice])))
             raise InputError(Flaw("is a member twice", field=where, value=label))
         if self._is_own(declared.within):
@@ -296,7 +301,7 @@ class Data:
             if numbers.ndim != 1 or not np.array_equal(numbers, np.asarray(starts)):
                 raise InputError(Flaw("has starts that are no whole numbers", field=name))
             wide = dimension if dimension is not None or isinstance(members, tuple) else 1
-            return numbers, _columns(members, wide, name)
+            return numbers, columns_of(members, wide, name)
         if not isinstance(given, Mapping):
             allowed = "(starts, members), or a dict from index to list"
             raise InputError(Flaw("has the wrong form", field=name, allowed=allowed))
@@ -314,7 +319,7 @@ class Data:
             )
         flat = [member for members in lists for member in members]
         starts = np.concatenate([[0], np.cumsum([len(members) for members in lists])])
-        return starts.astype(np.int64), _columns(flat, dimension, name)
+        return starts.astype(np.int64), columns_of(flat, dimension, name)
 
     def _places_of_labels(self, labels: Sequence[Any], space: Space, name: str) -> IndexArray:
         """Positions in a space of labels that may stand in any order.
@@ -332,7 +337,7 @@ class Data:
             if any(not isinstance(label, tuple) or len(label) != wide for label in labels):
                 raise InputError(Flaw(f"has labels that are no {wide}-tuples", field=name))
             columns = [list(column) for column in zip(*labels, strict=True)]
-        arrays = [_labels_of(column, name) for column in columns]
+        arrays = [labels_of(column, name) for column in columns]
         places = [axis.find(array) for axis, array in zip(space.axes, arrays, strict=True)]
         unknown = np.any([place < 0 for place in places], axis=0)
         if not unknown.any():
@@ -428,7 +433,7 @@ class Data:
         outside = self._outside(declared.domain, values)
         if outside is not None and outside.any():
             flaws += [
-                _outside_flaw(place_text(name, space.label(place)), values[place], declared.domain)
+                outside_flaw(place_text(name, space.label(place)), values[place], declared.domain)
                 for place in np.flatnonzero(outside & ~bad)[:_MOST_FLAWS].tolist()
             ]
         if flaws:
@@ -439,7 +444,7 @@ class Data:
         if self._is_own(domain):
             space = self.space_of(domain)
             return None if len(space.axes) != 1 else space.axes[0].find(values) < 0
-        return None if _is_any(domain) else _outside(domain, values)
+        return None if is_any(domain) else which_outside(domain, values)
 
     def _array(
         self, given: Any, declared: DeclaredParameter, space: Space, name: str
@@ -503,15 +508,15 @@ class Data:
                 named[name] = dict(zip(labels, self._natives(name), strict=True))
             elif declared.component.is_indexed():
                 space, starts, axes, places = self.ragged_of(declared.component)
-                members = _members(axes, places)
+                members = members_of(axes, places)
                 lists = [members[a:b] for a, b in pairwise(starts)]
-                named[name] = dict(zip(_space_labels(space), lists, strict=True))
+                named[name] = dict(zip(space_labels(space), lists, strict=True))
             else:
-                named[name] = {None: _space_labels(self.space_of(declared.component))}
+                named[name] = {None: space_labels(self.space_of(declared.component))}
         return {None: named}
 
     def _labels(self, component: Any) -> list[Any]:
-        return _space_labels(self.index_space(component))
+        return space_labels(self.index_space(component))
 
     def _natives(self, name: str) -> list[Any]:
         """Values as Python objects; whole numbers as integers, so that ranges can use them."""
@@ -564,116 +569,3 @@ def _floats(given: Any) -> FloatArray | None:
         return None if array.dtype.kind in "mMUS" else np.array(array, dtype=np.float64)
     except (TypeError, ValueError):
         return None
-
-
-def _columns(given: Any, dimension: int | None, name: str = "") -> list[Any]:
-    """Columns of the members of a set, whatever form they are given in."""
-    if isinstance(given, pd.MultiIndex):
-        return [given.get_level_values(level) for level in range(given.nlevels)]
-    if isinstance(given, pd.DataFrame):
-        return [given[column] for column in given]
-    if isinstance(given, np.ndarray) and given.ndim == 2:
-        return list(given.T)
-    if isinstance(given, tuple) and dimension != 1 and given and all(map(_is_column, given)):
-        columns = list(given)
-        if len({len(column) for column in columns}) != 1:
-            raise InputError(Flaw("has columns of different lengths", field=name))
-        return columns
-    if isinstance(given, tuple) and len(given) == 1 and _is_column(given[0]):
-        return [given[0]]
-    if isinstance(given, str | bytes | Mapping | set | frozenset) or not hasattr(given, "__iter__"):
-        what, allowed = "is no set of labels", "an array or list, in order"
-        raise InputError(Flaw(what, field=name, value=type(given).__name__, allowed=allowed))
-    members = given if isinstance(given, np.ndarray | pd.Series | pd.Index) else list(given)
-    if dimension != 1 and isinstance(members, list):
-        if not members and dimension is not None:
-            return [[] for _ in range(dimension)]
-        widths = {len(m) if isinstance(m, tuple) else 0 for m in members}
-        if len(widths) == 1 and (width := widths.pop()) > 1:
-            return [[member[place] for member in members] for place in range(width)]
-    return [members]
-
-
-def _is_column(part: Any) -> bool:
-    return isinstance(part, np.ndarray | list | pd.Series | pd.Index | range)
-
-
-def _labels_of(column: Any, name: str) -> NDArray[Any]:
-    try:
-        return Axis.as_labels(column)
-    except (TypeError, ValueError) as error:
-        raise InputError(Flaw(f"has unusable labels ({error})", field=name)) from None
-
-
-def _sparse(name: str, columns: Sequence[Any], outer: Sequence[Axis] | None = None) -> Space:
-    """Space over columns of labels, which must not repeat."""
-    labels = [_labels_of(column, name) for column in columns]
-    if len(labels) == 1:
-        axis = Axis(labels[0])
-        if axis.repeated is not None:
-            raise InputError(Flaw("is a member twice", field=name, value=axis.repeated))
-        return Space([axis])
-    axes = list(outer) if outer is not None else [axis_over(column) for column in labels]
-    members = []
-    for axis, column in zip(axes, labels, strict=True):
-        places = axis.find(column)
-        if (places < 0).any():
-            label = column[places < 0][0]
-            raise InputError(Flaw("is not in the set it is within", field=name, value=label))
-        members.append(places.astype(np.int32))
-    space = Space(axes, members)
-    twice = space.first_twice()
-    if twice is not None:
-        value = _tuple_text([column[twice] for column in labels])
-        raise InputError(Flaw("is a member twice", field=name, value=value))
-    return space
-
-
-def _is_any(domain: Any) -> bool:
-    return domain is None or domain is pyo.Any or type(domain).__name__ == "_ImplicitAny"
-
-
-def _outside(domain: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which values are not in one of everybody's sets, such as ``PositiveReals``."""
-    outside = np.zeros(len(values), dtype=np.bool_)
-    suspects = np.arange(len(values))
-    if values.dtype.kind in "fiu":
-        low, high, step = domain.get_interval()
-        low = -np.inf if low is None else low
-        high = np.inf if high is None else high
-        sure = (values > low) & (values < high) & np.isfinite(values)
-        if step == 1:
-            sure &= values == np.floor(values)
-        if step in (0, 1):
-            suspects = np.flatnonzero(~sure)
-    known: dict[Any, bool] = {}
-    for place in suspects.tolist():
-        value = values[place]
-        value = value.item() if isinstance(value, np.generic) else value
-        if value not in known:
-            known[value] = value not in domain
-        outside[place] = known[value]
-    return outside
-
-
-def _outside_flaw(field: str, value: object, domain: Any) -> Flaw:
-    value = value.item() if isinstance(value, np.generic) else value
-    return Flaw("is outside its domain", field=field, value=value, allowed=str(domain))
-
-
-def _tuple_text(labels: Sequence[Any]) -> Any:
-    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
-    return plain[0] if len(plain) == 1 else tuple(plain)
-
-
-def _members(axes: Sequence[Axis], places: Sequence[IndexArray]) -> list[Any]:
-    columns = [axis.labels[place].tolist() for axis, place in zip(axes, places, strict=True)]
-    return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-
-
-def _space_labels(space: Space) -> list[Any]:
-    """Labels of the members of a space, tuples where there are several axes."""
-    if not space.axes:
-        return [None]
-    shape = space.grid_shape
-    return _members(space.axes, [np.broadcast_to(p, shape).reshape(-1) for p in space.grid()])

@@ -21,7 +21,7 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.expr import numeric_expr as expressions
 
-from ..linear import FloatArray
+from ..labels import FloatArray
 from . import tracing
 from .spaces import SCALAR, Axis, IndexArray, Space, UnknownLabelError
 from .tracing import NotTraceableError

@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from ...errors import Flaw, InputError, UsageError
-from ..linear import Family, FloatArray, Labels, LinearModel, same_array
+from ..labels import Family, FloatArray, Labels
+from ..linear import LinearModel, same_array
 from . import tracing
 from .assembly import Assembly, dense_row, row_block
 from .data import Data

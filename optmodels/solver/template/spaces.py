@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..linear import scalar_index
+from ..labels import scalar_index
 
 IndexArray = NDArray[np.integer[Any]]
 
