@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -116,6 +116,10 @@ class SitesParameters(Parameters):
         default=None,
         ge=0,
         le=_LARGEST,
+    )
+    zone: str | None = column("grid zone of the carbon intensity", default=None)
+    quantity: Literal["direct", "lifecycle", "marginal", "unspecified"] = column(
+        "what the carbon intensity counts", default="unspecified"
     )
 
 

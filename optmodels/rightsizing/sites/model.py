@@ -17,7 +17,7 @@ in each scenario.
     \text{demand}      && \sum_s (x_{kts} + y_{kts} + \tfrac{1}{w} d_{kts}) + u_{kt} &= D_{kt} \\
     \text{size}        && x_{kts} + y_{kts} + \tfrac{1}{w} d_{kts} &\le n_s \\
     \text{wind}        && w x_{kts} + q_{kts} &\le P_{kts} \\
-    \text{energy}      && e_{kts} = e_{k,t-1,s} + \eta h_{kt} q_{kts} - h_{kt} d_{kts} &\le b_s \\
+    \text{energy}      && e_{kts} = e_{k,t-1,s} + \Delta (\eta q_{kts} - d_{kts}) &\le b_s \\
     \text{rate}        && q_{kts},\ d_{kts} &\le b_s / h_b \\
     \text{connection}  && w y_{kts} &\le G_s \\
     \text{firmness}    && \sum_t h_{kt} u_{kt} &\le \epsilon \sum_t h_{kt} D_{kt} \quad \forall k \\
@@ -34,7 +34,8 @@ symbol                 name                   meaning, unit
                        ``wind_usd``,          a GPU-hour from the wind and from the site's grid
                        ``backup_usd``         connection [USD/h]
 :math:`\pi_k h_{kt}`   ``weight``             expected hours of a slot [h]
-:math:`h_{kt}`         ``hours``              hours of a slot [h]
+:math:`h_{kt}`         ``hours``              hours that a slot stands for [h]
+:math:`\Delta`         ``step``               length of a slot [h]
 :math:`D, P`           ``demand``,            demand [GPUs], and wind power in GPUs that it can
                        ``wind``               feed, :math:`P / w` [GPUs]
 :math:`N_s, B_s, G_s`  ``most_gpus`` ...      limits of a site [GPUs], [kWh], [GPUs]
@@ -47,9 +48,9 @@ symbol                 name                   meaning, unit
                        ``stored``
 =====================  =====================  ===================================================
 
-Batteries are empty before the first slot; one at a site without GPUs has nobody to serve. Where all sites of a fleet are without openings and
-modules the model is a linear programme. Everything here is our own; the idea of sizing wind sites
-is that of "AI Greenferencing" (arXiv:2505.09989).
+Batteries are empty before the first slot; one at a site without GPUs has nobody to serve. Where
+no site has an opening cost or modules, the model is a linear programme. Everything here is our own;
+the idea of sizing wind sites is that of "AI Greenferencing" (arXiv:2505.09989).
 """
 
 from __future__ import annotations
@@ -81,8 +82,9 @@ class Scenario:
     demand
         Demand [GPUs], shape (T,).
     hours
-        Hours that each slot stands for [h], shape (T,). They must add up to the hours of the
-        instance, over which what is installed is paid for.
+        Hours that each slot stands for [h], shape (T,): its own length, or more where slots were
+        drawn or joined. They must add up to the hours of the instance, over which what is
+        installed is paid for.
     probability
         Probability of the scenario.
     """
@@ -111,6 +113,7 @@ def formulation() -> pyo.AbstractModel:
     for name in ("installed_usd", "battery_usd", "grid_usd", "wind_usd", "backup_usd"):
         setattr(m, name, pyo.Param(mutable=True))
     m.efficiency = pyo.Param(mutable=True)
+    m.step = pyo.Param(mutable=True, doc="length of a slot for batteries [h]")
     m.rate = pyo.Param(mutable=True, doc="full battery power per battery capacity [1/h]")
     m.gpu_kw = pyo.Param(mutable=True)
     m.module_gpus = pyo.Param(mutable=True)
@@ -163,7 +166,7 @@ def formulation() -> pyo.AbstractModel:
 
     @m.Constraint(m.scenarios, m.first_slots, m.equipped_sites, doc="batteries start empty")
     def first_energy(m: Any, k: int, t: int, s: int) -> Any:
-        return m.stored[k, t, s] == m.hours[k, t] * (
+        return m.stored[k, t, s] == m.step * (
             m.efficiency * m.charge[k, t, s] - m.discharge[k, t, s]
         )
 
@@ -171,7 +174,7 @@ def formulation() -> pyo.AbstractModel:
         m.scenarios, m.later_slots, m.equipped_sites, doc="energy is neither made nor lost"
     )
     def energy(m: Any, k: int, t: int, s: int) -> Any:
-        return m.stored[k, t, s] == m.stored[k, t - 1, s] + m.hours[k, t] * (
+        return m.stored[k, t, s] == m.stored[k, t - 1, s] + m.step * (
             m.efficiency * m.charge[k, t, s] - m.discharge[k, t, s]
         )
 
@@ -288,6 +291,7 @@ def model_data(
         "wind_usd": instance.wind_usd,
         "backup_usd": instance.backup_usd,
         "efficiency": float(p.battery_efficiency),
+        "step": instance.slot_hours,
         "rate": 1 / float(p.battery_hours),
         "gpu_kw": w,
         "module_gpus": float(p.module_gpus or 1),

@@ -1,0 +1,181 @@
+"""The audit: every planted fault is found, and its money is right to the cent by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optmodels.rightsizing.sites.audit import Dispatch, Fleet, audit, tables_of
+from optmodels.rightsizing.sites.instance import SitesInstance
+from tests.rightsizing.sites.instances import START, fleet
+
+Tables = dict[str, pd.DataFrame]
+
+
+def equipped(**more: object) -> SitesInstance:
+    """Two sites, three hours: one with battery and grid connection, one too far away."""
+    given: dict[str, object] = {
+        "demand": 8.0,
+        "nameplate_kw": [10.0, 10.0],
+        "rtt_ms": [10.0, 80.0],
+        "battery_kwh": [8.0, 0.0],
+        "backup_kw": [2.0, 0.0],
+        "battery_hours": 2.0,
+        "battery_efficiency": 0.5,
+        "module_gpus": 2,
+        "unmet_share_max": 0.6,
+        "battery_usd_per_kwh_year": 8760.0,
+        "carbon": [100.0, 200.0, 300.0],
+        "backup_usd_per_kwh": 2.0,
+        **more,
+    }
+    return fleet([[10.0, 5.0], [0.0, 5.0], [4.0, 5.0]], **given)
+
+
+def sound(inst: SitesInstance) -> Tables:
+    """6 GPUs and 4 kWh: charge 2 kW in hour 0, discharge 1 in hour 1, where the grid gives 2."""
+    zero = np.zeros((3, 2))
+    gpus, charge, discharge, backup = (zero.copy() for _ in range(4))
+    gpus[:, 0] = [6, 3, 4]
+    charge[0, 0], discharge[1, 0], backup[1, 0] = 2, 1, 2
+    sizes = Fleet(np.array([6.0, 0.0]), np.array([4.0, 0.0]))
+    return tables_of(inst, sizes, Dispatch(gpus, charge, discharge, backup))
+
+
+def test_money_by_hand() -> None:
+    """K = 1, c_g = 4, wind 1, backup 2 USD per GPU-hour; 13 of 24 GPU-hours served in 3 hours."""
+    found = audit(equipped(), sound(equipped()))
+    assert found.ok, found
+    cost = found.cost
+    assert dict(cost.parts) == pytest.approx(
+        {
+            "installed_usd": 6 * 3,
+            "opening_usd": 0,
+            "battery_usd": 4 * 3,
+            # Direct wind 6, 0 and 4 kWh, and 2 kWh into the battery.
+            "wind_usd": 12,
+            "backup_usd": 2 * 2,
+            "grid_usd": 11 * 4,
+        }
+    )
+    assert cost.total == pytest.approx(90)
+    # Unmet 2, 5 and 4 GPU-hours of 1 kWh each, and the 2 kWh of the site in hour 1.
+    assert cost["carbon_g"] == pytest.approx(2 * 100 + (5 + 2) * 200 + 4 * 300)
+    assert cost["useful_gpu_hours"] == 13
+
+
+def test_opening_and_power_per_gpu_by_hand() -> None:
+    """Half-hour slots, 2 kW per GPU, an opening of 17,520 USD a year: 2 USD an hour."""
+    inst = fleet([[4.0], [4.0]], demand=3.0, opening=17_520.0, slot_minutes=60, gpu_kw=2.0)
+    flows = np.array([[2.0], [1.0]])
+    none = np.zeros_like(flows)
+    tables = tables_of(inst, Fleet(np.array([2.0]), np.zeros(1)), Dispatch(flows, none, none, none))
+    cost = audit(inst, tables).cost
+    assert cost["opening_usd"] == pytest.approx(4)
+    assert cost["wind_usd"] == pytest.approx(3 * 2)
+    assert cost["wind_kwh"] == pytest.approx(6)
+    # A GPU-hour on the grid: K = 1 and 2 kWh at 3 USD.
+    assert cost["grid_usd"] == pytest.approx(3 * 7)
+
+
+def sizes(column: str, row: int, value: object) -> Callable[[Tables], None]:
+    """Change a cell of the sizes."""
+
+    def change(tables: Tables) -> None:
+        table = tables["sizes"].astype({column: object})
+        table.loc[row, column] = value
+        tables["sizes"] = table
+
+    return change
+
+
+def flows(column: str, row: int, value: object) -> Callable[[Tables], None]:
+    """Change a cell of the dispatch."""
+
+    def change(tables: Tables) -> None:
+        table = tables["dispatch"].astype({column: object})
+        table.loc[row, column] = value
+        tables["dispatch"] = table
+
+    return change
+
+
+def drop(table: str, column: str) -> Callable[[Tables], None]:
+    """Leave out a column."""
+
+    def change(tables: Tables) -> None:
+        tables[table] = tables[table].drop(columns=column)
+
+    return change
+
+
+def repeat(table: str) -> Callable[[Tables], None]:
+    """Repeat the first row."""
+
+    def change(tables: Tables) -> None:
+        tables[table] = pd.concat([tables[table], tables[table].iloc[:1]], ignore_index=True)
+
+    return change
+
+
+FAULTS = {
+    "more GPUs than the nameplate feeds": (sizes("gpus", 0, 12.0), "GPUs of a site"),
+    "a broken module": (sizes("gpus", 0, 7.0), "whole modules"),
+    "a site too far away": (sizes("gpus", 1, 2.0), "GPUs of a site"),
+    "negative GPUs": (sizes("gpus", 1, -2.0), "GPUs of a site"),
+    "a battery too large": (sizes("battery_kwh", 0, 9.0), "battery of a site"),
+    "a battery where there is none": (sizes("battery_kwh", 1, 1.0), "battery of a site"),
+    "sizes that are no number": (sizes("gpus", 0, np.nan), "column 'gpus' of table 'sizes'"),
+    "a site that does not exist": (sizes("site", 1, "s9"), "site of table 'sizes'"),
+    "a site twice": (repeat("sizes"), "one row per site"),
+    "no column": (drop("sizes", "gpus"), "column 'gpus' of table 'sizes'"),
+    "fewer GPUs than run": (sizes("gpus", 0, 4.0), "running GPUs"),
+    "more wind than blows": (flows("gpus", 2, 6.0), "wind power used [kW]"),
+    "GPUs fed by nothing": (flows("backup_kw", 1, 0.0), "wind power used [kW]"),
+    "more grid than connected": (flows("backup_kw", 1, 3.0), "grid power of a site [kW]"),
+    "charging too fast": (flows("charge_kw", 0, 3.0), "charging power [kW]"),
+    "discharging more than is stored": (flows("discharge_kw", 1, 1.5), "energy in the battery"),
+    "discharging too fast": (flows("discharge_kw", 1, 2.5), "discharging power [kW]"),
+    "negative discharge": (flows("discharge_kw", 2, -1.0), "discharging power [kW]"),
+    "negative charge": (flows("charge_kw", 2, -1.0), "charging power [kW]"),
+    "grid power to nobody": (flows("gpus", 1, 1.0), "wind to the GPUs [kW]"),
+    "flows that are no number": (flows("gpus", 0, "six"), "column 'gpus' of table 'dispatch'"),
+    "a time outside": (
+        flows("time", 0, START - pd.Timedelta(hours=1)),
+        "time of table 'dispatch'",
+    ),
+    "a site unknown to the dispatch": (flows("site", 0, "s7"), "site of table 'dispatch'"),
+    "a slot twice": (repeat("dispatch"), "one row per slot and site"),
+    "a column of the dispatch missing": (drop("dispatch", "charge_kw"), "column 'charge_kw'"),
+    "too much left to the grid": (flows("gpus", 0, 2.0), "share of the demand left to the grid"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_planted_fault(name: str) -> None:
+    """Each fault breaks the limit that is named for it."""
+    change, limit = FAULTS[name]
+    inst = equipped()
+    tables = sound(inst)
+    change(tables)
+    found = audit(inst, tables)
+    assert any(v.limit.startswith(limit) for v in found.violations), found.frame
+
+
+def test_serving_more_than_the_demand() -> None:
+    """GPUs that serve nobody are not useful."""
+    inst = fleet([[10.0]], demand=4.0)
+    run = np.array([[5.0]])
+    none = np.zeros_like(run)
+    tables = tables_of(inst, Fleet(np.array([5.0]), np.zeros(1)), Dispatch(run, none, none, none))
+    assert [v.limit for v in audit(inst, tables).violations] == ["GPUs serving demand"]
+
+
+def test_no_tables_at_all() -> None:
+    """Nothing given is said to be lacking, column by column."""
+    found = audit(equipped(), {})
+    assert not found.ok
+    assert found.cost["gpus"] == 0
