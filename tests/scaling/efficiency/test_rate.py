@@ -64,7 +64,7 @@ def test_sleep_and_caps():
 @given(
     st.integers(0, 10**6),
     st.sampled_from([0.0, 0.02, 0.2, 5.0]),
-    st.floats(0.0, 1.0),
+    st.just(0.0) | st.floats(1e-9, 1.0),
     st.sampled_from([0.25, 1.0]),
 )
 def test_optimality_conditions(seed, static, load, hours):
