@@ -26,6 +26,7 @@ _ROUNDING = 1e-9
 _MODULES = {
     "scaling.job": "optmodels.scaling.job",
     "scaling.cluster": "optmodels.scaling.cluster",
+    "rightsizing.sites": "optmodels.rightsizing.sites",
 }
 
 

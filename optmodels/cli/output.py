@@ -20,7 +20,11 @@ _FACTS = {
     "switches": ("switches", "g"),
     "mean_delay_h": ("delay [h]", ".2f"),
     "late_share": ("late jobs", ".1%"),
+    "sites": ("sites", "d"),
+    "gpus": ("GPUs", ",.0f"),
     "utilisation": ("in use", ".1%"),
+    "unmet_share": ("on the grid", ".1%"),
+    "out_of_sample": ("out of sample", "d"),
 }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SHOWN = {
     "scaling.job": "scaling/job/unknown-length-96h",
     "scaling.cluster": "scaling/cluster/two-days-12-servers",
+    "rightsizing.sites": "rightsizing/sites/four-sites-28d",
 }
 
 
