@@ -25,12 +25,15 @@ FloatArray = NDArray[np.float64]
 
 
 def frozen(values: ArrayLike) -> FloatArray:
-    """One-dimensional copy that nobody can make writeable again: its memory is a bytes object."""
-    array = np.asarray(values, dtype=np.float64).ravel()
+    """Copy that nobody can make writeable again: its memory is a bytes object.
+
+    It has the shape of `values`; of one number it makes an array of length one.
+    """
+    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
     # numpy 1 refuses an empty buffer.
     copy = np.frombuffer(array.tobytes(), dtype=np.float64) if array.size else np.empty(0)
     copy.flags.writeable = False
-    return copy
+    return copy.reshape(array.shape)
 
 
 @dataclass(frozen=True)

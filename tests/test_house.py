@@ -22,7 +22,7 @@ FLOORS = (
     {"policy", "forecast"},
     {"solver", "traces"},
     {"registry", "rolling"},
-    {"scaling", "rightsizing"},
+    {"scaling", "rightsizing", "routing"},
     {"api", "comparison"},
     {"trade_off"},
     {"cli"},

@@ -1,0 +1,1 @@
+"""Routing: which requests are served where, and how."""

@@ -1,0 +1,1 @@
+"""The problem of routing inference requests to GPUs at wind sites."""
