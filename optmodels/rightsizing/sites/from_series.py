@@ -2,7 +2,7 @@
 
 `optmodels.traces` reads public files and aligns them; here they become a question. What the files
 do not say has to be said: the nameplate of each site (for series of shares, the power that they are
-shares of) and its round trip to the nearest cloud region (`optmodels.rightsizing.sites.latency`).
+shares of) and its round trip to the nearest cloud region (`optmodels.traces.distance`).
 Prices that are not given are those of the synthetic instances.
 
 Rules that know the series by which they are judged are told too much. With `judged_from` the time

@@ -1,4 +1,4 @@
-r"""Round-trip times from a wind site to the nearest cloud region, measured or by distance.
+r"""Round-trip times between places that nobody has measured: by distance; and the nearest region.
 
 Where nobody has measured, the round-trip time grows with the great-circle distance d:
 
@@ -20,10 +20,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from optmodels.errors import Flaw, InputError, UsageError, shorten
-from optmodels.rightsizing.sites.matrix import FloatArray
+
+FloatArray = NDArray[np.float64]
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the Earth (IUGG)."""

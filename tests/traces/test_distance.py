@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from optmodels.errors import InputError, UsageError
-from optmodels.rightsizing.sites.latency import (
+from optmodels.traces import read_latency, read_places
+from optmodels.traces.distance import (
     EARTH_RADIUS_KM,
     FITS,
     GCP_REGIONS,
@@ -19,7 +20,6 @@ from optmodels.rightsizing.sites.latency import (
     nearest_by_distance,
     nearest_by_measurement,
 )
-from optmodels.traces import read_latency, read_places
 
 
 def places(**coordinates: tuple[float, float]) -> pd.DataFrame:
