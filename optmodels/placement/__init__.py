@@ -1,0 +1,1 @@
+"""Which application is placed on which node: the problems, one folder each."""
