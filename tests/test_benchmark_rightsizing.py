@@ -30,7 +30,7 @@ def frame(shared_data: Path) -> pd.DataFrame:
 def test_every_check_is_judged_and_holds(frame: pd.DataFrame) -> None:
     """Each part feeds its checks; none is empty, and none fails on sound code."""
     checks = rightsizing.checks_of(frame, 0.2)
-    assert len(checks) == 16
+    assert len(checks) == 17
     assert [str(check) for check in checks if not check.ok] == []
     assert set(frame["part"]) == {
         *("rules", "half year", "quantiles", "firmness", "weeks", "fewer hours", "choice")
