@@ -219,6 +219,7 @@ def _forecast(
         slots_per_day=series.slots_per_day,
         rng=np.random.default_rng(seed),
         vintages=series.vintages,
+        published=series.published,
     )
     return made, f"forecast {spec}" if isinstance(spec, str) else "forecast given"
 

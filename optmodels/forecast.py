@@ -13,11 +13,15 @@ kind              values issued in slot t for the slots after it
 ``adversarial:Z`` the blend (1 - Z) truth + Z (low + high - truth): at Z = 1 every cheap slot
                   looks dear and every dear slot cheap
 ``vintages``      real forecasts, the newest issued at or before slot t
+``published``     real forecasts that were published the day before, up to the end of the day
 ================  ==========================================================================
 
-``persistence``, ``day-before`` and ``vintages`` look at nothing but the past. The others are built
-from the truth; a policy still sees only what they say, so perturbing the truth behind a fixed
-forecast must not change its past decisions.
+A series may have several columns, such as the power of several sites: then every kind speaks of
+each of them, and a value is a row of values.
+
+``persistence``, ``day-before``, ``vintages`` and ``published`` look at nothing but the past. The
+others are built from the truth; a policy still sees only what they say, so perturbing the truth
+behind a fixed forecast must not change its past decisions.
 """
 
 from __future__ import annotations
@@ -30,7 +34,15 @@ from numpy.typing import ArrayLike
 from optmodels.errors import Flaw, InputError, UsageError
 from optmodels.policy import FloatArray
 
-KINDS = ("perfect", "persistence", "day-before", "noise", "adversarial", "vintages")
+KINDS = (
+    "perfect",
+    "persistence",
+    "day-before",
+    "noise",
+    "adversarial",
+    "vintages",
+    "published",
+)
 
 
 class Forecast(ABC):
@@ -45,12 +57,13 @@ class Forecast(ABC):
         slot
             The slot that is about to start, from 0.
         seen
-            History and revealed values; the last entry belongs to `slot`.
+            History and revealed values; the last entry belongs to `slot`. Shape (t,), or (t, K)
+            for a series of K columns.
 
         Returns
         -------
         FloatArray
-            One value for each of the slots ``slot + 1`` to the last.
+            One value (or row of values) for each of the slots ``slot + 1`` to the last.
         """
 
     def at(self, slot: int, seen: FloatArray) -> FloatArray:
@@ -64,7 +77,7 @@ class FixedForecast(Forecast):
     Parameters
     ----------
     values
-        One value per slot of the horizon.
+        One value, or one row of values, per slot of the horizon.
     """
 
     def __init__(self, values: ArrayLike) -> None:
@@ -89,7 +102,7 @@ class PersistenceForecast(Forecast):
 
     def ahead(self, slot: int, seen: FloatArray) -> FloatArray:
         """Values for the slots after `slot`."""
-        return np.full(self._slots - slot - 1, seen[-1])
+        return np.repeat(seen[-1:], self._slots - slot - 1, axis=0)
 
 
 class DayBeforeForecast(Forecast):
@@ -109,8 +122,8 @@ class DayBeforeForecast(Forecast):
 
     def ahead(self, slot: int, seen: FloatArray) -> FloatArray:
         """Values for the slots after `slot`."""
-        day = seen[-min(self._day, seen.size) :]
-        return np.resize(day, self._slots - slot - 1)
+        day = seen[-min(self._day, len(seen)) :]
+        return np.resize(day, (self._slots - slot - 1, *seen.shape[1:]))
 
 
 class VintageForecast(Forecast):
@@ -135,8 +148,38 @@ class VintageForecast(Forecast):
         return np.where(np.isnan(issued), self._fallback.ahead(slot, seen), issued)
 
 
+class PublishedForecast(Forecast):
+    """Real forecasts that are published once a day, for the whole of the next day.
+
+    In any slot those of the same day are known. Later days, and columns of which nothing was
+    published, are expected to be like the day before.
+
+    Parameters
+    ----------
+    values
+        What was published for each slot, shape (slots, K); NaN where nothing was.
+    next_day
+        For each slot the number of the first slot of the next day.
+    slots_per_day
+        Number of slots in 24 hours.
+    """
+
+    def __init__(self, values: ArrayLike, next_day: ArrayLike, slots_per_day: int) -> None:
+        self._values = np.array(values, dtype=np.float64)
+        self._next_day = np.array(next_day, dtype=np.int64)
+        self._fallback = DayBeforeForecast(len(self._values), slots_per_day)
+
+    def ahead(self, slot: int, seen: FloatArray) -> FloatArray:
+        """Values for the slots after `slot`."""
+        expected = self._fallback.ahead(slot, seen)
+        known = self._values[slot + 1 : self._next_day[slot]]
+        today = expected[: len(known)]
+        expected[: len(known)] = np.where(np.isnan(known), today, known)
+        return expected
+
+
 def noisy(truth: ArrayLike, size: float, rng: np.random.Generator) -> FixedForecast:
-    """Forecast of the truth times 1 + U(-size, size), drawn once per slot.
+    """Forecast of the truth times 1 + U(-size, size), drawn once per slot and column.
 
     Raises
     ------
@@ -146,11 +189,11 @@ def noisy(truth: ArrayLike, size: float, rng: np.random.Generator) -> FixedForec
     if not 0 <= size < 1:
         raise UsageError(f"The size of forecast noise is {size:g}; allowed: 0 ≤ size < 1.")
     values = np.asarray(truth, dtype=np.float64)
-    return FixedForecast(values * (1 + rng.uniform(-size, size, values.size)))
+    return FixedForecast(values * (1 + rng.uniform(-size, size, values.shape)))
 
 
 def adversarial(truth: ArrayLike, share: float) -> FixedForecast:
-    """Forecast that blends the truth with its mirror image between its extremes.
+    """Forecast that blends the truth with its mirror image between the extremes of its column.
 
     Raises
     ------
@@ -160,7 +203,7 @@ def adversarial(truth: ArrayLike, share: float) -> FixedForecast:
     if not 0 <= share <= 1:
         raise UsageError(f"The share of an adversarial forecast is {share:g}; allowed: 0 to 1.")
     values = np.asarray(truth, dtype=np.float64)
-    mirror = values.min() + values.max() - values
+    mirror = values.min(axis=0) + values.max(axis=0) - values
     return FixedForecast((1 - share) * values + share * mirror)
 
 
@@ -171,6 +214,7 @@ def make_forecast(
     slots_per_day: int,
     rng: np.random.Generator,
     vintages: FloatArray | None = None,
+    published: Forecast | None = None,
 ) -> Forecast | None:
     """Forecast for one horizon from its short name, an array of values, or a ready object.
 
@@ -179,13 +223,15 @@ def make_forecast(
     spec
         A kind of this module (``"noise:0.2"``), one value per slot, a `Forecast`, or None.
     truth
-        True values, one per slot.
+        True values, one per slot, or one row per slot.
     slots_per_day
         Number of slots in 24 hours.
     rng
         Source of the noise.
     vintages
         Real forecasts of the instance as a (slots, slots) table, where it has any.
+    published
+        Real forecasts of the instance that were published day by day, where it has any.
 
     Raises
     ------
@@ -197,13 +243,14 @@ def make_forecast(
     if spec is None or isinstance(spec, Forecast):
         return spec
     if isinstance(spec, str):
-        return _named(spec, truth, slots_per_day, rng, vintages)
+        return _named(spec, truth, slots_per_day, rng, vintages, published)
     try:
         values = np.asarray(spec, dtype=np.float64)
     except (TypeError, ValueError):
         raise UsageError("A forecast is a name, an array of numbers or a Forecast.") from None
     if values.shape != truth.shape or not np.isfinite(values).all():
-        allowed = f"{truth.size} finite values, one per slot"
+        rows = "values" if truth.ndim == 1 else f"rows of {truth.shape[1]} values"
+        allowed = f"{len(truth)} finite {rows}, one per slot"
         what = "has the wrong shape or a value that is not finite"
         raise InputError(Flaw(what, field="forecast", value=str(values.shape), allowed=allowed))
     return FixedForecast(values)
@@ -215,6 +262,7 @@ def _named(
     slots_per_day: int,
     rng: np.random.Generator,
     vintages: FloatArray | None,
+    published: Forecast | None,
 ) -> Forecast:
     kind, _, argument = spec.partition(":")
     if kind not in KINDS:
@@ -232,9 +280,15 @@ def _named(
     if kind == "perfect":
         return FixedForecast(truth)
     if kind == "persistence":
-        return PersistenceForecast(truth.size)
+        return PersistenceForecast(len(truth))
     if kind == "day-before":
-        return DayBeforeForecast(truth.size, slots_per_day)
+        return DayBeforeForecast(len(truth), slots_per_day)
+    if kind == "published":
+        if published is None:
+            raise UsageError(
+                "The forecast 'published' needs an instance with forecasts of the day before."
+            )
+        return published
     if vintages is None:
         raise UsageError(
             "The forecast 'vintages' needs an instance with a table 'forecast' of real forecasts."

@@ -118,21 +118,22 @@ def replay(environment: Environment, policy: Policy) -> None:
 
 
 class Reveal:
-    """A series that becomes known one value at a time.
+    """A series that becomes known one slot at a time.
 
     Parameters
     ----------
     values
-        The whole series; it is copied and kept from sight.
+        The whole series, one value or one array of values per slot; it is copied and kept from
+        sight.
     history
         Values before the first slot, known from the start.
     """
 
     def __init__(self, values: ArrayLike, history: ArrayLike = ()) -> None:
         self._values = np.array(values, dtype=np.float64)
-        before = np.asarray(history, dtype=np.float64)
-        self._start = before.size
-        self._buffer = np.concatenate([before, np.full(self._values.size, np.nan)])
+        before = np.asarray(history, dtype=np.float64).reshape(-1, *self._values.shape[1:])
+        self._start = len(before)
+        self._buffer = np.concatenate([before, np.full(self._values.shape, np.nan)])
         self._buffer.flags.writeable = False
         self._revealed = 0
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from optmodels.errors import SolverError, UsageError
+from optmodels.forecast import Forecast
 from optmodels.instance import Instance
 from optmodels.plan import Audit, Plan
 from optmodels.policy import Environment, FloatArray, Policy
@@ -37,19 +38,22 @@ class Series:
     Attributes
     ----------
     truth
-        True values, one per slot.
+        True values: one per slot, or one row per slot where there are several columns.
     slots_per_day
         Number of slots in 24 hours.
     vintages
         Real forecasts as a (slots, slots) table, None where the instance has none.
     default
         Kind of forecast that policies see when nobody says otherwise and there are no vintages.
+    published
+        Real forecasts that were published day by day, None where the instance has none.
     """
 
     truth: FloatArray
     slots_per_day: int
     vintages: FloatArray | None
     default: str = "day-before"
+    published: Forecast | None = None
 
 
 @dataclass(frozen=True)

@@ -337,6 +337,11 @@ class RoutingInstance(Instance):
         """Grid power that each site may draw [kW], shape (S,)."""
         return frozen(self._tables["sites"]["backup_kw"])
 
+    @property
+    def has_grid(self) -> bool:
+        """Whether carbon intensity and price of the grid are given."""
+        return "grid" in self._tables
+
     @cached_property
     def carbon(self) -> FloatArray:
         """Carbon intensity of the grid at each site [g/kWh], shape (T, S); 0 where not given."""
@@ -349,7 +354,7 @@ class RoutingInstance(Instance):
 
     def _of_grid(self, label: str) -> FloatArray:
         values = np.zeros((self.periods, len(self.sites)))
-        if "grid" in self._tables:
+        if self.has_grid:
             grid = self._tables["grid"]
             period = self.times.get_indexer(pd.DatetimeIndex(grid["time"]))
             site = pd.Index(self.sites).get_indexer(pd.Index(grid["site"]))
