@@ -1,8 +1,6 @@
 """Synthetic wind sites: seeded, correlated wind through a turbine's power curve.
 
-The wind speed of a site moves around its mean like noise that lasts for hours, of which a part is
-shared by all sites (`correlation`). The turbine gives nothing below 3 m/s, power with the cube of
-the speed up to 12 m/s, its nameplate up to 25 m/s, and nothing above. Nothing of it is measured.
+The wind is that of `optmodels.scaling.wind_farms`: nothing of it is measured.
 
 Only uniform random numbers of PCG64 are drawn and all values are rounded, so that a seed gives the
 same fingerprint on every platform.
@@ -10,7 +8,6 @@ same fingerprint on every platform.
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -18,10 +15,10 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from optmodels.policy import FloatArray
 from optmodels.rightsizing.sites.instance import SitesInstance
 from optmodels.scaling.sizes import Sizes, begin_of
-from optmodels.scaling.solar_grid import ZONE, lasting_noise
+from optmodels.scaling.solar_grid import ZONE
+from optmodels.scaling.wind_farms import wind_power
 
 #: Size arguments of the generator with their defaults; None and 0 mean "without".
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -47,11 +44,6 @@ LARGEST_SLOTS = 200_000
 LARGEST_SITES = 1000
 NOTE = "synthetic: wind drawn from a seed, no value is measured"
 
-# Cut-in, rated and cut-out speed of the turbine, the range of mean speeds, all [m/s], and the
-# spread of the speed as a share of its mean.
-_CUT_IN, _RATED, _CUT_OUT = 3.0, 12.0, 25.0
-_MEAN_SPEED = (7.5, 9.5)
-_SPREAD = 0.42
 # Nameplates differ by up to this share; round trips are in this range [ms].
 _NAMEPLATE_SPREAD = 0.5
 _RTT_MS = (8.0, 45.0)
@@ -155,7 +147,7 @@ def generate(
     names = [f"wind-{s + 1:0{len(str(sites))}d}" for s in range(sites)]
     nameplate = np.round(nameplate_kw * (1 + _NAMEPLATE_SPREAD * rng.uniform(-1, 1, sites)), 1)
     round_trip = np.round(rng.uniform(*_RTT_MS, sites), 1)
-    power = _power(rng, before + slots, step, nameplate, correlation)
+    power = wind_power(rng, before + slots, step, nameplate, correlation)
     times = begin + pd.to_timedelta(np.arange(-before, slots) * slot_minutes, unit="min")
     frame = pd.DataFrame(
         {"time": times.repeat(sites), "site": names * len(times), "power_kw": power.ravel()}
@@ -186,27 +178,6 @@ def generate(
         "quantity": "direct",
     }
     return SitesInstance(parameters, tables, origin=_origin(seed, sizes))
-
-
-def _power(
-    rng: np.random.Generator,
-    slots: int,
-    step: float,
-    nameplate_kw: FloatArray,
-    correlation: float,
-) -> FloatArray:
-    """Wind power of each slot and site [kW], rounded to one digit."""
-    mean = rng.uniform(*_MEAN_SPEED, nameplate_kw.size)
-    shared = lasting_noise(slots, step, rng)
-    power = np.empty((slots, nameplate_kw.size))
-    for s in range(nameplate_kw.size):
-        own = lasting_noise(slots, step, rng)
-        gust = math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own
-        speed = np.maximum(mean[s] * (1 + _SPREAD * gust), 0.0)
-        share = np.clip((speed**3 - _CUT_IN**3) / (_RATED**3 - _CUT_IN**3), 0.0, 1.0)
-        share[speed > _CUT_OUT] = 0.0
-        power[:, s] = np.round(share * nameplate_kw[s], 1)
-    return power
 
 
 def _check(seed: object, sizes: Mapping[str, object]) -> None:
