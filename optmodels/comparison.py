@@ -42,7 +42,8 @@ class Comparison:
     frame
         One row per policy, the optimum first: ``instance``, ``policy``, ``total``, ``ratio``
         (total over the optimum; where the oracle's plan is not proven optimal: over its proven
-        bound, so that no ratio looks better than it is), ``certified_ratio`` (proven limit of the
+        bound, so that no ratio looks better than it is; where that is 0, the ratio is 1 for a plan
+        that costs nothing and infinite for any other), ``certified_ratio`` (proven limit of the
         ratio, NaN where nothing is proven for this instance), the cost columns, facts such as
         ``switches``, ``saving`` against the baseline, ``granted`` (what the policy was told beyond
         header and past), ``seconds``.
@@ -66,9 +67,12 @@ class Comparison:
     baseline: str
 
     def records(self) -> list[dict[str, Any]]:
-        """Rows as plain values for JSON; what is not known is None."""
+        """Rows as plain values for JSON; what is not known, or infinite, is None."""
         return [
-            {str(k): None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
+            {
+                str(k): None if isinstance(v, float) and not np.isfinite(v) else v
+                for k, v in row.items()
+            }
             for row in self.frame.to_dict("records")
         ]
 
@@ -129,10 +133,10 @@ def compare(
     problem = registry.problem(instance.problem)
     chosen = [problem.policy(name, seed) for name in (policies or problem.default_policies)]
     best = optimum or problem.solve(instance)
-    source, label = _forecast(problem, instance, forecast, seed)
+    source, label = forecast_of(problem, instance, forecast, seed)
     plans: dict[str, Plan] = {}
     reference = _reference(best)
-    certified = best.objective / reference if reference > 0 else np.nan
+    certified = _ratio(best.objective, reference)
     rows = [_row(problem, instance, best, reference, OPTIMUM, "everything", certified)]
     skipped: dict[str, str] = {}
     for policy in _with_baseline(problem, chosen, seed):
@@ -204,12 +208,13 @@ def run(
     )
 
 
-def _forecast(
+def forecast_of(
     problem: registry.Problem,
     instance: Instance,
     spec: str | Forecast | ArrayLike | None,
     seed: int,
 ) -> tuple[Forecast | None, str]:
+    """Forecast that policies of an instance see, and what a comparison calls it."""
     series = problem.series(instance)
     if spec is None:
         spec = series.default if series.vintages is None else "vintages"
@@ -243,6 +248,15 @@ def _reference(best: Plan) -> float:
     return best.bound
 
 
+def _ratio(total: float, reference: float) -> float:
+    """How many times what no plan undercuts; of nothing, nothing is once and all else endless."""
+    if reference > 0:
+        return total / reference
+    if reference < 0:
+        return float("nan")
+    return 1.0 if total <= 0 else float("inf")
+
+
 def _row(
     problem: registry.Problem,
     instance: Instance,
@@ -252,7 +266,7 @@ def _row(
     granted: str,
     certified: float,
 ) -> dict[str, Any]:
-    ratio = plan.objective / reference if reference > 0 else np.nan
+    ratio = _ratio(plan.objective, reference)
     if ratio < 1 - ROUNDING:
         raise SolverError(
             f"'{name}' costs {plan.objective:.12g}, less than the {reference:.12g} that any plan "

@@ -146,6 +146,7 @@ def broken_limits(
         *_above(
             "power", found.draw_kw, most, TOLERANCE * (most + profile.kw.min()), at_site, " kW"
         ),
+        *_row_violations(instance, d, at_site),
         *_above(
             "instances that have loaded", found.busy, effective, capacity - effective, at_group
         ),
@@ -157,7 +158,6 @@ def broken_limits(
             at_stream,
             " requests/s",
         ),
-        *_row_violations(instance, d, at_site),
     ]
 
 
