@@ -76,7 +76,7 @@ def test_links_by_distance() -> None:
 
 
 def test_bridges_of_the_public_measurements(shared_data: Path) -> None:
-    """Bridging a pair that was measured gives about what was measured, and never beats light.
+    """Bridging a pair that was measured gives a little less than that, and never beats light.
 
     If bridges summed hops or another weight, they would be far from it.
     """
@@ -85,7 +85,7 @@ def test_bridges_of_the_public_measurements(shared_data: Path) -> None:
     places = read_places(folder / "cities.csv", "cities")
     edges = sorted(edge for edge in graph.edges if edge[0] != edge[1])
     ratios = []
-    for one, other in edges[:: len(edges) // 40]:
+    for one, other in edges[:: len(edges) // 30]:
         measured = graph.edges[one, other]["rtt_ms"]
         graph.remove_edge(one, other)
         trip = measured_links(graph, {one: one}, {other: other}, bridged=True)["rtt_ms"].item()
@@ -93,5 +93,5 @@ def test_bridges_of_the_public_measurements(shared_data: Path) -> None:
         km = great_circle_km(places.loc[[one]], places.loc[[other]]).iloc[0, 0]
         assert trip >= 2 * km / 299_792.458 * 1000
         ratios.append(trip / measured)
-    assert 0.95 < np.median(ratios) < 1.1
-    assert np.quantile(ratios, 0.9) < 1.5
+    assert 0.90 < np.median(ratios) < 0.96
+    assert np.quantile(ratios, 0.9) < 1.1
