@@ -66,6 +66,21 @@ def test_records_are_json():
         assert name in parsed[1]
 
 
+def test_an_optimum_that_costs_nothing():
+    """Against nothing, a plan that costs nothing is as good; any other is endlessly worse.
+
+    In JSON, which has no infinity, that is null; the savings are still told.
+    """
+    free = om.compare(job([0, 0, 0], work=2), ["run-now"])
+    assert free.frame["ratio"].tolist() == [1.0, 1.0]
+    dear = om.compare(job([300, 0, 0], work=2), ["run-now"])
+    assert dear.frame["total"].tolist() == pytest.approx([0.0, 300.0])
+    assert dear.frame["ratio"].tolist() == [1.0, np.inf]
+    assert dear.frame["saving"].tolist() == [1.0, 0.0]
+    assert [row["ratio"] for row in dear.records()] == [1.0, None]
+    assert json.dumps(dear.records(), allow_nan=False)
+
+
 def test_a_policy_of_ones_own():
     """Fifteen lines make a policy that is compared, audited and ranked like any other."""
     frame = om.compare(job(CARBON, work=2, **BOUNDS), [BelowMean(), "run-now"]).frame

@@ -11,6 +11,7 @@ from optmodels.forecast import (
     DayBeforeForecast,
     FixedForecast,
     PersistenceForecast,
+    PublishedForecast,
     VintageForecast,
     adversarial,
     make_forecast,
@@ -213,3 +214,51 @@ def test_arrays_and_objects_pass():
     ready = FixedForecast(TRUTH)
     assert spec(ready) is ready
     assert spec(None) is None
+
+
+COLUMNS = np.column_stack([TRUTH, TRUTH[::-1] * 10, np.arange(8.0)])
+
+
+@pytest.mark.parametrize(
+    "name", ["perfect", "persistence", "day-before", "noise:0.3", "adversarial:0.5"]
+)
+def test_several_columns(name):
+    """A row per slot; each column is forecast as if it were alone (noise apart)."""
+    made = spec(name, COLUMNS)
+    for slot in range(8):
+        values = made.at(slot, COLUMNS[: slot + 1])
+        assert values.shape == (8 - slot, 3)
+        assert values[0].tolist() == COLUMNS[slot].tolist()
+        assert np.isfinite(values).all()
+        if name.startswith("noise"):
+            continue
+        for k in range(3):
+            alone = spec(name, COLUMNS[:, k].copy()).at(slot, COLUMNS[: slot + 1, k])
+            assert values[:, k].tolist() == alone.tolist()
+
+
+def test_noise_differs_from_column_to_column():
+    """Errors of two sites are two errors."""
+    ratio = spec("noise:0.3", COLUMNS).ahead(0, COLUMNS[:1]) / COLUMNS[1:]
+    assert not np.isclose(ratio[:, 0], ratio[:, 1]).any()
+
+
+def test_arrays_of_several_columns():
+    """A fixed forecast has the shape of the truth, and says so where it has not."""
+    assert spec(COLUMNS, COLUMNS).ahead(5, COLUMNS[:6]).tolist() == COLUMNS[6:].tolist()
+    with pytest.raises(InputError, match="8 finite rows of 3 values"):
+        spec(TRUTH, COLUMNS)
+
+
+def test_published_forecasts_are_known_until_the_end_of_the_day():
+    """Two slots a day: today as published, tomorrow like the day before, gaps like that too."""
+    values = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, 30.0], [4.0, np.nan]])
+    made = PublishedForecast(values, [2, 2, 4, 4], 2)
+    seen = np.array([[10.0, 50.0]])
+    assert made.ahead(0, seen).tolist() == [[2, 50], [10, 50], [10, 50]]
+    seen = np.array([[10.0, 50.0], [11.0, 51.0], [12.0, 52.0]])
+    assert made.ahead(2, seen).tolist() == [[4, 51]]
+    assert made.ahead(3, np.ones((4, 2))).shape == (0, 2)
+    assert spec("published", COLUMNS, published=made) is made
+    with pytest.raises(UsageError, match="of the day before"):
+        spec("published", COLUMNS)

@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Floors from the bottom up: a module imports from its own floor and from those below it.
 FLOORS = (
     {"errors", "atomic"},
-    {"schema", "cells", "validation", "text"},
+    {"schema", "cells", "validation", "text", "canvas"},
     {"folder"},
     {"instance"},
     {"plan"},

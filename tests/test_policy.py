@@ -51,6 +51,23 @@ def test_frozen_arrays_cannot_be_thawed():
         array.flags.writeable = True
     assert frozen([]).size == 0
     assert frozen([1, 2]).dtype == np.float64
+    table = frozen([[1, 2, 3], [4, 5, 6]])
+    assert table.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert frozen(np.empty((0, 3))).shape == (0, 3)
+    assert frozen(2.0).shape == (1,)
+    for part in (table, table[0], table.T):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            part.flags.writeable = True
+
+
+def test_rows_of_several_values_are_revealed_one_by_one():
+    """The rows of later slots are NaN, also behind the view; history has the same columns."""
+    reveal = Reveal([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]], history=[[0.0, 5.0]])
+    seen = reveal.up_to(1)
+    assert seen.tolist() == [[1, 10], [2, 20]]
+    assert reveal.with_history(1).tolist() == [[0, 5], [1, 10], [2, 20]]
+    assert np.isnan(seen.base[3:]).all()
+    assert Reveal(np.ones((2, 3))).up_to(0).shape == (1, 3)
 
 
 def test_replay_asks_until_nothing_is_left():

@@ -1,0 +1,190 @@
+"""Charts of a plan, one call each: power by site, requests by class, energy of each site.
+
+Every call draws into the axes that it is given, or into a new figure, and returns the figure; to
+keep it: ``power_chart(instance, plan).savefig("power.png")``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from optmodels.canvas import axes_of, colours, figure_of, legend_beside, time_axis
+from optmodels.errors import UsageError
+from optmodels.plan import Plan
+from optmodels.policy import FloatArray
+from optmodels.routing.sites.dispatch import Decisions, read_decisions
+from optmodels.routing.sites.instance import RoutingInstance
+from optmodels.routing.sites.physics import Balance, balance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Areas that a stack shows one by one; the smallest of more are drawn as one.
+MOST_AREAS = 9
+
+
+def decisions_of(instance: RoutingInstance, plan: Plan) -> Decisions:
+    """Decisions of a plan as arrays.
+
+    Raises
+    ------
+    UsageError
+        The plan belongs to another instance.
+    """
+    if plan.fingerprint != instance.fingerprint:
+        raise UsageError(
+            f"The plan belongs to '{plan.instance}', not to '{instance.name}' as it is."
+        )
+    return read_decisions(instance, plan.tables)[0]
+
+
+def power_chart(instance: RoutingInstance, plan: Plan, *, ax: Axes | None = None) -> Figure:
+    """Power that the sites draw, one above the other, below the power that there is.
+
+    Parameters
+    ----------
+    instance, plan
+        The question and one of its plans.
+    ax
+        Axes to draw into; by default those of a new figure.
+
+    Raises
+    ------
+    UsageError
+        The plan belongs to another instance.
+    """
+    found = _balance(instance, plan)
+    ax = axes_of(ax)
+    _stack(ax, instance, found.draw_kw, instance.sites)
+    _line(ax, instance, instance.power_kw.sum(axis=1), "wind", "-")
+    if instance.backup_kw.any():
+        most = instance.power_kw.sum(axis=1) + instance.backup_kw.sum()
+        _line(ax, instance, most, "wind and grid", ":")
+    return _finish(ax, instance, plan, "power [kW]")
+
+
+def served_chart(instance: RoutingInstance, plan: Plan, *, ax: Axes | None = None) -> Figure:
+    """Requests that are served within their limits, class above class, below those that arrive.
+
+    Parameters
+    ----------
+    instance, plan
+        The question and one of its plans.
+    ax
+        Axes to draw into; by default those of a new figure.
+
+    Raises
+    ------
+    UsageError
+        The plan belongs to another instance.
+    """
+    found = _balance(instance, plan)
+    ax = axes_of(ax)
+    _stack(ax, instance, found.in_time.sum(axis=1), instance.classes)
+    _line(ax, instance, instance.demand.sum(axis=(1, 2)), "arrivals", "-")
+    return _finish(ax, instance, plan, "requests [1/s]")
+
+
+def site_chart(instance: RoutingInstance, plan: Plan, *, ax: Axes | None = None) -> Figure:
+    """Energy of each site: wind that is used, imported energy, wind that is spilled.
+
+    Parameters
+    ----------
+    instance, plan
+        The question and one of its plans.
+    ax
+        Axes to draw into; by default those of a new figure, higher the more sites there are.
+
+    Raises
+    ------
+    UsageError
+        The plan belongs to another instance.
+    """
+    found = _balance(instance, plan)
+    made = ax is None
+    ax = axes_of(ax)
+    if made:
+        figure_of(ax).set_figheight(1.5 + 0.35 * max(len(instance.sites), 4))
+    used = np.minimum(found.draw_kw, instance.power_kw)
+    parts = {
+        "wind used": used,
+        "imported": found.draw_kw - used,
+        "wind spilled": instance.power_kw - used,
+    }
+    if not instance.backup_kw.any():
+        del parts["imported"]
+    place = np.arange(len(instance.sites))
+    left = np.zeros(len(instance.sites))
+    shades = dict(
+        zip(("wind used", "imported", "wind spilled"), ("0.25", "0.6", "0.9"), strict=True)
+    )
+    for name, power in parts.items():
+        energy = power.sum(axis=0) * instance.period_hours
+        ax.barh(place, energy, left=left, color=shades[name], edgecolor="0.2", label=name)
+        left = left + energy
+    ax.set_yticks(
+        place, [f"{n} ({g:,} GPUs)" for n, g in zip(instance.sites, instance.gpus, strict=True)]
+    )
+    ax.invert_yaxis()
+    ax.set_xlabel("energy [kWh]")
+    ax.set_title(f"{plan.maker} on {instance.name}")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False)
+    return figure_of(ax)
+
+
+def _balance(instance: RoutingInstance, plan: Plan) -> Balance:
+    return balance(instance, decisions_of(instance, plan))
+
+
+def _ends(instance: RoutingInstance) -> pd.DatetimeIndex:
+    """Starts of all periods and the end of the last."""
+    last = instance.times[-1] + pd.Timedelta(seconds=instance.period_seconds)
+    return pd.DatetimeIndex([*instance.times, last])
+
+
+def _held(values: FloatArray) -> FloatArray:
+    """Values at those times: the last period is held to its end."""
+    return np.concatenate([values, values[-1:]])
+
+
+def _stack(ax: Axes, instance: RoutingInstance, values: FloatArray, names: tuple[str, ...]) -> None:
+    """Areas one above the other, the smallest of many drawn as one."""
+    labels = list(names)
+    if len(labels) > MOST_AREAS:
+        order = np.argsort(-values.sum(axis=0), kind="stable")
+        shown, rest = np.sort(order[: MOST_AREAS - 1]), order[MOST_AREAS - 1 :]
+        values = np.column_stack([values[:, shown], values[:, rest].sum(axis=1)])
+        labels = [*(labels[i] for i in shown), f"{len(rest)} others"]
+    ax.stackplot(
+        _ends(instance).to_pydatetime(),
+        _held(values).T,
+        labels=labels,
+        colors=colours(len(labels)),
+        step="post",
+        linewidth=0,
+    )
+
+
+def _line(ax: Axes, instance: RoutingInstance, values: FloatArray, name: str, style: str) -> None:
+    ax.step(
+        _ends(instance).to_pydatetime(),
+        _held(values),
+        where="post",
+        color="0",
+        linewidth=1.2,
+        linestyle=style,
+        label=name,
+    )
+
+
+def _finish(ax: Axes, instance: RoutingInstance, plan: Plan, label: str) -> Figure:
+    time_axis(ax, _ends(instance))
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel(label)
+    ax.set_title(f"{plan.maker} on {instance.name}")
+    legend_beside(ax)
+    return figure_of(ax)
