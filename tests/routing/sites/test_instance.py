@@ -173,7 +173,7 @@ def test_synthetic_instances_are_sound(seed: int) -> None:
     assert all(served)
     assert one.past_kw is not None
     assert one.past_kw.shape == (12, 3)
-    double = generate(seed, hours=2, sites=3, gpus=96, past_hours=1, load=1.0)
+    double = generate(seed, hours=2, sites=3, gpus=96, past_hours=1, load=1.2)
     assert double.demand.sum() == pytest.approx(2 * one.demand.sum(), rel=1e-2)
     # Little's law: an instance serves its batch once in the time that a request is there, or it
     # takes longer because inputs queue.
