@@ -40,6 +40,7 @@ from optmodels.traces.trace import instant, nanoseconds, step_text
 Between = Literal["step", "line"]
 
 _DAY_S = 24 * 3600
+_POSITIVE = ("tp", "requests_per_s", "power_kw")
 
 
 def from_wind(
@@ -135,8 +136,13 @@ def from_wind(
         raise InputError(Flaw(f"is zero in all periods from {start}", field="power_kw"))
 
     mixed = azure_mix() if mix is None else mix
+    _check_columns(mixed, ("share",), "mix")
     classes = class_table(mixed)
     rows = profile_table(classes) if profile is None else profile
+    _check_columns(
+        rows, ("tp", "requests_per_s", "power_kw", "ttft_s", "tbt_s", "e2e_s"), "profile"
+    )
+    _check_columns(links, ("rtt_ms",), "links", ("origin",))
     full_kw = gpus * float((rows["power_kw"] / rows["tp"]).max())
     scale = wind_ratio * full_kw / float(wind.sum(axis=1).mean())
     capacity = fleet_rate(gpus, mixed["share"], classes, rows, links)
@@ -286,6 +292,31 @@ def _check_sizes(
         raise UsageError("; ".join(wrong) + ".")
 
 
+def _check_columns(
+    frame: pd.DataFrame, numbers: tuple[str, ...], field: str, names: tuple[str, ...] = ()
+) -> None:
+    """Refuse tables without what is needed of them before there is an instance to check them."""
+    absent = [column for column in (*names, *numbers) if column not in frame.columns]
+    flaws = [Flaw("is missing", field=f"{field}, {column}") for column in absent]
+    for column in (column for column in numbers if column not in absent):
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+        good = np.isfinite(values) & (values > 0 if column in _POSITIVE else values >= 0)
+        if not good.all():
+            at = int(np.flatnonzero(~good)[0])
+            flaws.append(
+                Flaw(
+                    f"is not usable in {int((~good).sum())} rows",
+                    field=f"{field}, {column}",
+                    value=frame[column].iloc[at],
+                    allowed=f"a finite number {'>' if column in _POSITIVE else '>='} 0",
+                )
+            )
+    if not flaws and field == "mix" and not frame["share"].to_numpy().any():
+        flaws.append(Flaw("is zero in all rows", field="mix, share"))
+    if flaws:
+        raise InputError(flaws, "tables of a fleet")
+
+
 def _same_names(field: str, given: object, sites: list[str]) -> None:
     names = {str(name) for name in given}  # type: ignore[attr-defined]
     if names != set(sites):
@@ -326,7 +357,10 @@ def _periods(
 ) -> FloatArray:
     """Values in `count` periods from `start` on, shape (periods, sites)."""
     times = nanoseconds(series.index)
-    values = series.to_numpy(dtype=np.float64)
+    try:
+        values = series.to_numpy(dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(Flaw("has cells that are no numbers", field=field), "wind") from None
     distances = np.diff(times)
     step, period = int(distances[0]), period_seconds * 10**9
     flaws = []

@@ -240,8 +240,9 @@ def class_table(mix: pd.DataFrame | None = None, *, by_token: bool = False) -> p
         without a second token; all of them together.
     """
     chosen = azure_mix() if mix is None else mix
-    flaws: list[Flaw] = []
-    for name in chosen.index:
+    lengths = ("input_tokens", "output_tokens")
+    flaws = [Flaw("is missing", field=name) for name in lengths if name not in chosen.columns]
+    for name in () if flaws else chosen.index:
         label = f"class {name}"
         if name not in CLASSES:
             flaws.append(Flaw("is unknown", field=label, allowed=", ".join(CLASSES)))

@@ -190,3 +190,20 @@ def test_refusals() -> None:
     ):
         with pytest.raises(InputError, match=words):
             made(power, **options)
+
+
+def test_tables_that_are_no_tables_of_a_fleet() -> None:
+    """Missing columns and impossible numbers of mix, profile and links, none as a stray error."""
+    for options, words in (
+        ({"mix": azure_mix().drop(columns="share")}, "mix, share': is missing"),
+        ({"mix": azure_mix().assign(share=0.0)}, "mix, share': is zero"),
+        ({"mix": azure_mix().assign(share=-1.0)}, "-1.0 is not usable in 9 rows"),
+        ({"profile": pd.DataFrame({"tp": [0]})}, "e2e_s': is missing"),
+        ({"links": LINKS.drop(columns="origin")}, "links, origin': is missing"),
+        ({"links": LINKS.assign(rtt_ms="near")}, "rtt_ms': 'near' is not usable"),
+    ):
+        with pytest.raises(InputError, match=words):
+            made(**options)
+    with pytest.raises(InputError, match="no numbers"):
+        made(wind().assign(a="calm"))
+    assert made(links=LINKS.assign(rtt_ms=0.0)).rtt_s.max() == 0

@@ -118,3 +118,5 @@ def test_classes_without_requests_are_refused() -> None:
         "input_tokens of class SM",
         "output_tokens of class LL",
     ]
+    with pytest.raises(InputError, match="'output_tokens': is missing"):
+        class_table(azure_mix().drop(columns="output_tokens"))
