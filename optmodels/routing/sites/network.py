@@ -13,13 +13,16 @@ Without measurements the line over distance of `optmodels.traces.distance` gives
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 
 from optmodels.errors import Flaw, InputError, UsageError
 from optmodels.traces.distance import DistanceFit, great_circle_km
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 _WEIGHT = "rtt_ms"
 
@@ -44,6 +47,8 @@ def latency_graph(rtt_ms: pd.DataFrame) -> nx.Graph[str]:
     InputError
         Round trips that are negative or infinite; places named twice.
     """
+    import networkx as nx
+
     values = rtt_ms.to_numpy(dtype=np.float64)
     flaws = [
         Flaw(f"names several {kind}", field="rtt_ms", value=str(name))
@@ -104,6 +109,8 @@ def measured_links(
     InputError
         Pairs that were not measured, or are not connected; all of them together.
     """
+    import networkx as nx
+
     for node in [*origins.values(), *sites.values()]:
         if node not in graph:
             raise UsageError.unknown("place of the network", str(node), graph.nodes)
