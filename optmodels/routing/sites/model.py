@@ -48,7 +48,7 @@ symbol                   name                   meaning, unit
 :math:`\rho`             ``idle_cost``,         with the loss at most
                          ``import_cost``,
                          ``flow_cost``
-:math:`U`                ``most_lost``          the loss of the first phase; infinite in that phase
+:math:`U`                ``most_lost``          the loss of the first phase; no limit in that phase
 =======================  =====================  ===================================================
 
 The second objective is the power, :math:`\kappa_{sr} = W_r` (less what is idle), or the time that
@@ -327,14 +327,17 @@ def model_data(
         "tp": fleet.tp[row].astype(np.float64),
         "degree": fleet.degrees[group_degree].astype(np.float64),
         "idle_kw": fleet.idle_of_degree[group_degree],
-        "before": np.full(len(group_site), np.inf) if before is None else before.ravel(),
+        "before": np.repeat(fleet.gpus, len(degrees))[:grouped] // fleet.degrees[group_degree]
+        if before is None
+        else before.ravel(),
         "reload_share": float(reload_share),
         "lost_weight": 1.0,
         "running_cost": np.zeros(len(site)),
         "idle_cost": np.zeros(len(group_site)),
         "import_cost": np.zeros((len(periods), len(sites))),
         "flow_cost": np.zeros(len(arc_bin)),
-        "most_lost": np.inf,
+        # More than there is to lose: no limit.
+        "most_lost": 1.0 + float(demand.sum(axis=(0, 1)) @ fleet.weight),
     }
 
 

@@ -12,6 +12,7 @@ would pay, lets these in, and ends when none would: what it finds is then the op
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from optmodels.routing.sites.fleet import BoolArray, Fleet
 from optmodels.routing.sites.hulls import Columns, needed_columns
 from optmodels.routing.sites.model import model_data, relaxation
 from optmodels.solver import LiveModel, Solution
+from optmodels.solver.template.program import Formulation
 
 #: By how much the second phase may lose more than the first: relative, and absolute [1/s].
 RELATIVE_TOLERANCE = 1e-6
@@ -157,6 +159,12 @@ class Programme:
         if timed and columns is None:
             hull = needed_columns(fleet, free_degree=free)
             self._first = _among(fleet, self.columns, hull)
+        self._free = free
+        self._any_number = np.repeat(fleet.gpus, len(fleet.degrees)) // np.tile(
+            fleet.degrees, fleet.sites
+        )
+        if free:
+            self._any_number = self._any_number[:0]
         nothing = np.zeros((1, fleet.sites))
         data = model_data(
             fleet,
@@ -165,8 +173,7 @@ class Programme:
             np.zeros((1, fleet.origins, fleet.classes)),
             free=free,
         )
-        self._live = LiveModel(relaxation(), data | {"most_running": self._limit(self._first)})
-        self._free = free
+        self._live = LiveModel(_traced(), data | {"most_running": self._limit(self._first)})
         bins, (origin, arc_bin) = fleet.bins, data["arcs"]
         self._arc_site = (origin, bins.site[arc_bin])
         self._column_bin = bins.of[self.columns.site, self.columns.row]
@@ -291,8 +298,7 @@ class Programme:
         most_running: FloatArray | None,
     ) -> FloatArray | None:
         """Put the numbers of a period into the model; returns the limits of its columns."""
-        groups = 0 if self._free else self.fleet.sites * len(self.fleet.degrees)
-        any_number = np.full(groups, np.inf)
+        any_number = self._any_number
         limit = None if most_running is None else self._of_columns(most_running)
         self._live.update(
             power_kw=np.asarray(power_kw, dtype=np.float64).reshape(1, -1),
@@ -302,7 +308,8 @@ class Programme:
             most_configured=any_number if most_configured is None else _flat(most_configured),
             most_running=self._limit(self._first, limit),
             **self._coefficients(costs),
-            most_lost=np.inf,
+            # More than there is to lose: no limit.
+            most_lost=1.0 + float(np.sum(demand, axis=0) @ self.fleet.weight),
         )
         return limit
 
@@ -344,6 +351,12 @@ class Programme:
             gpu_price=-duals["gpu_limit"].to_numpy(),
             seconds=seconds,
         )
+
+
+@cache
+def _traced() -> Formulation:
+    """The relaxation, traced once for all programmes."""
+    return Formulation(relaxation())
 
 
 def _among(fleet: Fleet, columns: Columns, others: Columns) -> BoolArray:
