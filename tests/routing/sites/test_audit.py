@@ -122,6 +122,10 @@ def test_import_fills_what_the_wind_lacks() -> None:
     assert cost["usd"] == pytest.approx((2 * 0.25 + 4 * 0.01) / 12)
     assert cost["spilled_kwh"] == pytest.approx(6 / 12)
     assert cost["energy_kwh"] == pytest.approx(6 / 12)
+    less = inst.replace(sites=inst.tables["sites"].assign(backup_kw=1.99))
+    (violation,) = audited(less, plan, plan).violations
+    assert (violation.limit, violation.value) == ("power", 3.0)
+    assert violation.allowed == "at most 2.99 kW"
 
 
 def test_warm_gpus_draw_idle_power() -> None:

@@ -75,6 +75,26 @@ def test_no_policy_peeks(name: str, kind: str) -> None:
     assert not all(same(a, b) for a, b in zip(one[CHANGE:], two[CHANGE:], strict=True))
 
 
+@pytest.mark.parametrize("kind", ["persistence", "day-before"])
+def test_forecasts_of_the_past_do_not_change_with_the_future(kind: str) -> None:
+    """What is shown before the change is the same, past, state and forecast."""
+    inst = small(5, periods=PERIODS, sites=2, gpus=24, calm=0.1)
+    shown: list[list[Observation]] = []
+    for one in (inst, other_future(inst, 1)):
+        series = joined_series(one)
+        source = make_forecast(kind, series, slots_per_day=288, rng=np.random.default_rng(0))
+        environment, seen = RoutingEnvironment(one, forecast=source), []
+        while (observation := environment.observe()) is not None:
+            seen.append(observation)
+            environment.act(nothing(environment.header))
+        shown.append(seen)
+    for a, b in zip(shown[0][:CHANGE], shown[1][:CHANGE], strict=True):
+        assert a.forecast is not None
+        assert np.array_equal(a.forecast, b.forecast)
+        assert all(np.array_equal(a.past[name], b.past[name]) for name in a.past)
+    assert not np.array_equal(shown[0][CHANGE].forecast, shown[1][CHANGE].forecast)
+
+
 def test_a_peeping_policy_would_be_seen() -> None:
     """The test above can fail: a policy that holds the instance itself decides otherwise."""
     inst = small(5, periods=PERIODS, sites=2, gpus=24, calm=0.1)
