@@ -1,0 +1,344 @@
+"""Policies: which node hosts an application when it arrives.
+
+Three families. Those that look at memory alone are what Ibis (arXiv:2201.07312) is measured
+against: they break promises. The *model-driven* ones place an application only where the formulas
+say that the promises to everybody are kept, and differ in the node they choose among these. The
+last ones are told all applications in advance and place them in an order of their own.
+
+Ibis's own are `breadth` and `depth` on one kind of node, and `heterogeneous` on several.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from optmodels.placement.accelerators.audit import Placement
+from optmodels.placement.accelerators.fitting import (
+    feasible_nodes,
+    has_model,
+    load_of,
+    nodes_with_room,
+    repair,
+)
+from optmodels.placement.accelerators.hardware import Application, Hardware, allowed_ms
+from optmodels.placement.accelerators.replay import (
+    ALL_APPLICATIONS,
+    AcceleratorsHeader,
+    Arrival,
+    Placing,
+)
+from optmodels.policy import Observation, Policy
+
+
+class PlacementPolicy(Policy):
+    """Hosts an application on one of the nodes that qualify; subclasses say which and whose."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def reset(self, header: AcceleratorsHeader) -> None:
+        """Take down the nodes."""
+        self._hardware = header.hardware
+
+    def decide(self, observation: Observation) -> Placing:
+        """Choose among the nodes that qualify; reject where none does."""
+        state: Arrival = observation.state
+        nodes = self.candidates(state.application, state.placement)
+        if not nodes:
+            return self.without(state.application, state.placement)
+        return Placing(self.choose(nodes, state.application, state.placement))
+
+    @abstractmethod
+    def candidates(self, application: Application, placement: Placement) -> list[int]:
+        """Nodes that qualify, in their order."""
+
+    @abstractmethod
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """One of at least one node that qualifies."""
+
+    def without(self, application: Application, placement: Placement) -> Placing:
+        """What to do where no node qualifies."""
+        return Placing(None)
+
+    def _load_with(self, node: int, application: Application, placement: Placement) -> float:
+        return load_of(self._hardware, node, (*placement[node], application))
+
+    def _free_with(self, node: int, application: Application, placement: Placement) -> float:
+        used = self._hardware.device(node).memory_of((*placement[node], application))
+        return self._hardware.usable_mb(node) - used
+
+
+class _MemoryOnly(PlacementPolicy):
+    """Nodes with enough memory qualify, whatever the responses."""
+
+    def candidates(self, application: Application, placement: Placement) -> list[int]:
+        """Nodes that run the model and have the memory."""
+        return list(nodes_with_room(self._hardware, placement, application))
+
+
+class MemoryFirst(_MemoryOnly):
+    """The first node with enough memory."""
+
+    name = "memory-first"
+    summary = "first node with enough memory, without a model of responses"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The first."""
+        return nodes[0]
+
+
+class MemoryBest(_MemoryOnly):
+    """The node that has least memory left then."""
+
+    name = "memory-best"
+    summary = "node with the least memory left, without a model of responses"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The fullest."""
+        return min(nodes, key=lambda n: self._free_with(n, application, placement))
+
+
+class MemoryWorst(_MemoryOnly):
+    """The node that has most memory left then."""
+
+    name = "memory-worst"
+    summary = "node with the most memory left, without a model of responses"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The emptiest."""
+        return max(nodes, key=lambda n: self._free_with(n, application, placement))
+
+
+class Grouping(_MemoryOnly):
+    """A node that holds the model already, else the one with most memory left."""
+
+    name = "grouping"
+    summary = "beside the same model, else most memory left, without a model of responses"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The first with the same model, else the emptiest."""
+        same = [node for node in nodes if has_model(placement, node, application)]
+        if same:
+            return same[0]
+        return max(nodes, key=lambda n: self._free_with(n, application, placement))
+
+
+class _ModelDriven(PlacementPolicy):
+    """Nodes that keep the promises to everybody qualify."""
+
+    def candidates(self, application: Application, placement: Placement) -> list[int]:
+        """Nodes that fit the application by memory and by formula."""
+        return list(feasible_nodes(self._hardware, placement, application))
+
+
+class FirstFit(_ModelDriven):
+    """The first node that keeps all promises."""
+
+    name = "first-fit"
+    summary = "first node that keeps all promises"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The first."""
+        return nodes[0]
+
+
+class BestFit(_ModelDriven):
+    """The node with the highest load then, of those that keep all promises."""
+
+    name = "best-fit"
+    summary = "busiest node that keeps all promises"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The busiest."""
+        return max(nodes, key=lambda n: self._load_with(n, application, placement))
+
+
+class WorstFit(_ModelDriven):
+    """The node with the lowest load then, of those that keep all promises."""
+
+    name = "worst-fit"
+    summary = "idlest node that keeps all promises"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The idlest."""
+        return min(nodes, key=lambda n: self._load_with(n, application, placement))
+
+
+class Breadth(_ModelDriven):
+    """Ibis's breadth: the same model, else an idle node, else the least loaded."""
+
+    name = "breadth"
+    summary = "beside the same model, else an idle node, else the idlest (Ibis)"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The first group that is not empty; the idlest in it."""
+        same = [node for node in nodes if has_model(placement, node, application)]
+        idle = [node for node in nodes if not placement[node]]
+        return min(same or idle or nodes, key=lambda n: self._load_with(n, application, placement))
+
+
+class Depth(_ModelDriven):
+    """Ibis's depth: on shared accelerators beside the same model, else the first that fits."""
+
+    name = "depth"
+    summary = "beside the same model on a shared accelerator, else first fit (Ibis)"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The first, but for the same model."""
+        same = [
+            node
+            for node in nodes
+            if self._hardware.device(node).discipline == "ps"
+            and has_model(placement, node, application)
+        ]
+        return (same or list(nodes))[0]
+
+
+class Heterogeneous(Breadth):
+    """Ibis on several kinds of nodes: the best of each, then the smaller increase of load."""
+
+    name = "heterogeneous"
+    summary = "best node of each kind by breadth, then the smaller increase of load (Ibis)"
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """Of the best node of each kind the one whose load grows least; shared ones win ties."""
+        best = [
+            super(Heterogeneous, self).choose(group, application, placement)
+            for group in by_device(self._hardware, nodes)
+        ]
+
+        def increase(node: int) -> tuple[float, bool]:
+            before = load_of(self._hardware, node, placement[node])
+            after = self._load_with(node, application, placement)
+            return after - before, self._hardware.device(node).discipline != "ps"
+
+        return min(best, key=increase)
+
+
+class RandomDevice(Breadth):
+    """A kind of node drawn at random, then the best node of it: Ibis's baseline for several kinds.
+
+    Parameters
+    ----------
+    seed
+        Seed of the draws.
+    """
+
+    name = "random-device"
+    summary = "kind of node drawn at random, then its best node by breadth"
+    randomised = True
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+
+    def reset(self, header: AcceleratorsHeader) -> None:
+        """Start the draws anew."""
+        super().reset(header)
+        self._rng = np.random.default_rng(self._seed)
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """Draw a kind among those with a node that fits."""
+        groups = by_device(self._hardware, nodes)
+        drawn = groups[int(self._rng.integers(len(groups)))]
+        return super().choose(drawn, application, placement)
+
+
+class Repair(Heterogeneous):
+    """Like `heterogeneous`, but one hosted application moves where that makes room."""
+
+    name = "one-move"
+    summary = "as heterogeneous, but moves one hosted application where that makes room"
+
+    def without(self, application: Application, placement: Placement) -> Placing:
+        """Move one application, if that helps; else reject."""
+        found = repair(self._hardware, placement, application)
+        return Placing(None) if found is None else Placing(found[0], (found[1],))
+
+
+class _Ordered(PlacementPolicy):
+    """Best fit of all applications in an order of its own; each is placed when it arrives."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({ALL_APPLICATIONS})
+
+    def reset(self, header: AcceleratorsHeader) -> None:
+        """Place everybody at once, in the order of the policy."""
+        super().reset(header)
+        nodes: list[tuple[Application, ...]] = [() for _ in header.hardware.nodes]
+        self._node_of: dict[str, int] = {}
+        for application in sorted(header.applications or (), key=self.rank):
+            fitting = list(feasible_nodes(self._hardware, tuple(nodes), application))
+            if fitting:
+                node = max(fitting, key=lambda n: self._load_with(n, application, tuple(nodes)))
+                nodes[node] = (*nodes[node], application)
+                self._node_of[application.name] = node
+
+    def candidates(self, application: Application, placement: Placement) -> list[int]:
+        """The node that was chosen, if any."""
+        node = self._node_of.get(application.name)
+        return [] if node is None else [node]
+
+    def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
+        """The only one."""
+        return nodes[0]
+
+    @abstractmethod
+    def rank(self, application: Application) -> float:
+        """Place in the order, smallest first."""
+
+    def _smallest_load(self, application: Application) -> float:
+        """Load on the device on which that is least."""
+        loads = [
+            application.rate_per_ms * float(device.service_ms[application.model])
+            for device in self._hardware.devices
+            if device.offers(application.model)
+        ]
+        return min(loads)
+
+
+class SmallFirst(_Ordered):
+    """Applications of the least load per value first."""
+
+    name = "small-first"
+    summary = "best fit, applications of the least load per value first"
+
+    def rank(self, application: Application) -> float:
+        """Load per value."""
+        return self._smallest_load(application) / application.value
+
+
+class LargeFirst(_Ordered):
+    """Applications of the most load for their SLO first."""
+
+    name = "large-first"
+    summary = "best fit, applications of the most load for their SLO first"
+
+    def rank(self, application: Application) -> float:
+        """Load over SLO, largest first."""
+        return -self._smallest_load(application) / application.slo_ms
+
+
+class TightFirst(_Ordered):
+    """Applications that may wait least first."""
+
+    name = "tight-first"
+    summary = "best fit, applications with the least time to wait first"
+
+    def rank(self, application: Application) -> float:
+        """Longest wait that keeps the promise, on the device where that is longest."""
+        return max(
+            allowed_ms(device, application, self._hardware.rules)
+            - float(device.service_ms[application.model])
+            for device in self._hardware.devices
+            if device.offers(application.model)
+        )
+
+
+def by_device(hardware: Hardware, nodes: Sequence[int]) -> list[list[int]]:
+    """Nodes by their kind."""
+    groups: dict[int, list[int]] = {}
+    for node in nodes:
+        groups.setdefault(hardware.device_of[node], []).append(node)
+    return list(groups.values())
