@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optmodels.cli.options import InstancePath, Json
-from optmodels.cli.output import carbon_sentence, plan_record, print_json
+from optmodels.cli.output import carbon_sentence, counts_carbon, plan_record, print_json
 
 if TYPE_CHECKING:
     from optmodels.instance import Instance
@@ -42,7 +42,8 @@ def check(
         print_json({**_about(instance), "valid": True, **_solvable(instance, reasons)})
         return
     typer.echo(repr(instance))
-    typer.echo(f"  counts the {carbon_sentence(instance)}")
+    if counts_carbon(instance):
+        typer.echo(f"  counts the {carbon_sentence(instance)}")
     if instance.origin:
         typer.echo(f"  origin: {instance.origin}")
     typer.echo("The folder is valid.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from optmodels.cli.options import InstancePath, Json, pairs
-from optmodels.cli.output import carbon_record, carbon_sentence, print_json
+from optmodels.cli.output import carbon_record, carbon_sentence, counts_carbon, print_json
 from optmodels.errors import UsageError
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ def generate(
         )
         return
     typer.echo(repr(instance))
-    typer.echo(f"  counts the {carbon_sentence(instance)}")
+    if counts_carbon(instance):
+        typer.echo(f"  counts the {carbon_sentence(instance)}")
     typer.echo(f"  origin: {instance.origin}")
     typer.echo(f"saved in {out}")
 

@@ -25,6 +25,10 @@ _FACTS = {
     "utilisation": ("in use", ".1%"),
     "unmet_share": ("on the grid", ".1%"),
     "out_of_sample": ("out of sample", "d"),
+    "goodput_per_s": ("goodput [1/s]", ",.2f"),
+    "attainment": ("in time", ".2%"),
+    "reloads": ("reloads", ",d"),
+    "spilled_share": ("wind spilled", ".1%"),
 }
 
 
@@ -81,6 +85,11 @@ def number(value: object, form: str) -> str:
     return text if any(digit in text for digit in "123456789") else text.lstrip("-")
 
 
+def counts_carbon(instance: Instance) -> bool:
+    """Whether instances of its kind say which carbon intensity they count."""
+    return "quantity" in type(instance.parameters).model_fields
+
+
 def carbon_record(instance: Instance) -> dict[str, str | None]:
     """Which carbon intensity an instance counts, and where."""
     given = instance.parameters
@@ -115,7 +124,7 @@ def optimum_line(instance: Instance, plan: Plan) -> str:
     text = f"{plan.instance} ({plan.problem}): {what} {plan.objective:,.6f} {unit}"
     if plan.bound is not None:
         text += f", proven bound {plan.bound:,.6f} {unit}, gap {plan.gap:.1g}"
-    return f"{text}; counts the {carbon_sentence(instance)}"
+    return f"{text}; counts the {carbon_sentence(instance)}" if counts_carbon(instance) else text
 
 
 def comparison_table(records: Sequence[Mapping[str, Any]], unit: str) -> None:

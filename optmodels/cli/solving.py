@@ -11,6 +11,7 @@ from optmodels.cli.options import InstancePath, Json, Seed, finite, names, pairs
 from optmodels.cli.output import (
     carbon_sentence,
     comparison_table,
+    counts_carbon,
     optimum_line,
     plan_record,
     print_json,
@@ -57,7 +58,8 @@ def solve(
         print_json(plan_record(instance, plan))
         return
     typer.echo(repr(plan))
-    typer.echo(f"  counts the {carbon_sentence(instance)}")
+    if counts_carbon(instance):
+        typer.echo(f"  counts the {carbon_sentence(instance)}")
     if out is not None:
         typer.echo(f"  saved in {out}")
 
@@ -73,7 +75,7 @@ def compare(
         typer.Option(
             metavar="KIND",
             help="What policies with a forecast see: perfect, persistence, day-before, noise:0.2, "
-            "adversarial:0.5 or vintages.",
+            "adversarial:0.5, vintages or published.",
         ),
     ] = None,
     seed: Seed = 0,

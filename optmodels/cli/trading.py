@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from optmodels.cli.options import InstancePath, Json, finite, names
-from optmodels.cli.output import carbon_record, carbon_sentence, print_json, print_table
+from optmodels.cli.output import (
+    carbon_record,
+    carbon_sentence,
+    counts_carbon,
+    print_json,
+    print_table,
+)
 
 
 def frontier(
@@ -54,6 +60,7 @@ def frontier(
     rows = [[f"{value:,.6g}" for value in row] for row in front.frame.to_numpy().tolist()]
     print_table(columns, rows, numeric=set(columns))
     typer.echo(foot)
-    typer.echo(f"Counts the {carbon_sentence(instance)}.")
+    if counts_carbon(instance):
+        typer.echo(f"Counts the {carbon_sentence(instance)}.")
     if out is not None:
         typer.echo(f"saved in {out}")
