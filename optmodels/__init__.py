@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optmodels.policy import Observation, Policy
     from optmodels.registry import problems
     from optmodels.solver import explain_model, solve_model
+    from optmodels.studies import Study, study
     from optmodels.trade_off import Frontier, frontier
 
 _HOME = {
@@ -42,6 +43,8 @@ _HOME = {
     "problems": "optmodels.registry",
     "explain_model": "optmodels.solver",
     "solve_model": "optmodels.solver",
+    "Study": "optmodels.studies",
+    "study": "optmodels.studies",
     "Frontier": "optmodels.trade_off",
     "frontier": "optmodels.trade_off",
 }
@@ -53,6 +56,7 @@ __all__ = [
     "Observation",
     "Plan",
     "Policy",
+    "Study",
     "check",
     "compare",
     "explain",
@@ -63,6 +67,7 @@ __all__ = [
     "problems",
     "solve",
     "solve_model",
+    "study",
 ]
 
 

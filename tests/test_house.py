@@ -22,9 +22,9 @@ FLOORS = (
     {"policy", "forecast"},
     {"solver", "traces", "queueing"},
     {"registry", "rolling"},
-    {"scaling", "rightsizing", "routing", "placement"},
+    {"scaling", "rightsizing", "routing", "placement", "ensembles"},
     {"api", "comparison"},
-    {"trade_off"},
+    {"trade_off", "studies"},
     {"cli"},
     {"__main__"},
 )
