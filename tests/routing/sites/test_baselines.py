@@ -293,7 +293,7 @@ def test_the_reactive_router_leaves_a_full_site() -> None:
     power = np.tile([4.0, 40.0, 40.0], (4, 1))
     policy = Reactive()
     played(clocked(0, periods=4, power_kw=power, load=1.5), policy)
-    assert (policy.shares[:, 0] < 0.5 * policy.shares[:, 1]).all()
+    assert (policy.shares[:, 0] < 0.7 * policy.shares[:, 1]).all()
     assert policy.shares.min() >= policy.least_share / 2
     np.testing.assert_allclose(policy.shares.sum(axis=1), 1)
 

@@ -9,10 +9,11 @@ from optmodels.routing.sites.policies.dynamollm import (
     PowerCapping,
     WeightedRoundRobin,
 )
+from optmodels.routing.sites.policies.heron import Heron
 from optmodels.routing.sites.policies.reactive import Reactive
 
 POLICIES: dict[str, type[Policy]] = {
     kind.name: kind
-    for kind in (WeightedRoundRobin, GreedyLatency, PowerCapping, GpuIdling, Reactive)
+    for kind in (Heron, WeightedRoundRobin, GreedyLatency, PowerCapping, GpuIdling, Reactive)
 }
 """Policies by name."""

@@ -11,8 +11,9 @@ How they work is not published; what stands here is ours:
   multiplicative step. A share never dies, so a site that comes back is noticed.
 - *Site*: all instances have the degree that the operator chose for the fleet. The controller sees
   its power meter: it lets all instances run at the highest frequency at which they stay within the
-  power, and switches instances off when the lowest is too much. The largest batch goes down by a
-  step when latencies are missed, and up again, slowly, when requests queue.
+  power, and switches instances off when the lowest is too much. The lowest frequency goes up when
+  first tokens are late, the largest batch of a class goes down when its other limits are missed;
+  both come back, slowly, when requests queue.
 - *What it hears* follows from the fluid: a site with given arrivals settles at the smallest batch
   that carries them, as continuous batching does, and latencies are those of the rows at that batch
   and frequency. The table is used for that, as the world's answer, and by nobody to decide.
@@ -29,7 +30,7 @@ from optmodels.policy import FloatArray, Observation
 from optmodels.routing.sites.dispatch import Dispatch
 from optmodels.routing.sites.policies import flows
 from optmodels.routing.sites.policies.base import RoutingPolicy
-from optmodels.routing.sites.profile import IntArray, Profile
+from optmodels.routing.sites.profile import BoolArray, IntArray, Profile
 
 _ROUNDING = 1e-9
 
@@ -79,12 +80,16 @@ class Answer:
         Arrivals that found no place, as a share.
     late
         Share of the arrivals whose limits the site misses, by origin, shape (O,).
+    late_first, late_after
+        Whether a class misses its limit to the first token, or its others, from everywhere, (C,).
     """
 
     running: IntArray
     cache: float
     queue: float
     late: FloatArray
+    late_first: BoolArray
+    late_after: BoolArray
 
 
 class Reactive(RoutingPolicy):
@@ -99,7 +104,8 @@ class Reactive(RoutingPolicy):
     least_share
         Share that every site keeps.
     degree
-        GPUs of an instance; by default the fewest with which most classes keep their limits.
+        GPUs of an instance; by default those with which most classes keep their limits, and of
+        those the ones that serve most requests per GPU.
 
     Raises
     ------
@@ -134,7 +140,8 @@ class Reactive(RoutingPolicy):
         self.settings = Settings.of(profile, g)
         origins, sites = header.rtt_s.shape
         self.shares = np.full((origins, sites), 1 / sites)
-        self.most_batch = np.full(sites, self.settings.row.shape[1] - 1)
+        self.most_batch = np.full((sites, profile.classes), self.settings.row.shape[1] - 1)
+        self.slowest = np.full(sites, len(self.settings.row) - 1)
         self.configured = np.zeros((sites, len(profile.degrees)), dtype=np.int64)
         self.configured[:, g] = header.gpus // self.tp
         self.steps = max(1, round(header.period_seconds / self.interval_seconds))
@@ -149,12 +156,13 @@ class Reactive(RoutingPolicy):
                     f"{', '.join(map(str, profile.degrees))}."
                 )
             return int(found[0])
-        served = self.header.arcs.any(axis=(0, 1))
-        classes = [
-            len(np.unique(profile.row_class[served & (profile.degree_of == g)]))
-            for g in range(len(profile.degrees))
-        ]
-        return int(np.argmax(classes))
+        # Most requests per GPU within the limits, each class relative to its best degree.
+        kept = np.where(self.header.arcs.any(axis=(0, 1)), profile.rate / profile.tp, 0.0)
+        best = np.zeros((len(profile.degrees), profile.classes))
+        np.maximum.at(best, (profile.degree_of, profile.row_class), kept)
+        most = best.max(axis=0)
+        share = np.divide(best, most, out=np.zeros_like(best), where=most > 0)
+        return int(np.argmax((share > 0).sum(axis=1) + share.mean(axis=1)))
 
     def plan(self, observation: Observation) -> None:
         """Nothing is ever planned: the instances stand as they are."""
@@ -189,15 +197,18 @@ class Reactive(RoutingPolicy):
         return Dispatch(configured, running, flows.spread(profile, used, serves))
 
     def _resize(self, site: int, answer: Answer, *, first: bool) -> None:
-        """Smaller batches where limits are missed; larger ones where requests queue, but slowly.
+        """React to limits that are missed at once, to queues slowly.
 
-        Only the first step of a period makes them larger, so that the two do not chase each other.
+        A late first token asks for a higher frequency, whatever else is late for smaller batches.
+        Only the first step of a period goes the other way, so that the two do not chase each other.
         """
-        if answer.late.min() > 0 and self.most_batch[site] > 0:
-            self.most_batch[site] -= 1
-        elif first and answer.queue > 0 and answer.late.max() == 0:
-            most = self.settings.row.shape[1] - 1
-            self.most_batch[site] = min(self.most_batch[site] + 1, most)
+        relax = int(first and answer.queue > 0)
+        faster = bool(answer.late_first.any())
+        slowest = self.slowest[site] + (-1 if faster else relax)
+        smaller = answer.late_after | (answer.late_first & (self.slowest[site] == 0))
+        batch = self.most_batch[site] + np.where(smaller, -1, relax)
+        self.slowest[site] = np.clip(slowest, 0, len(self.settings.row) - 1)
+        self.most_batch[site] = np.clip(batch, 0, self.settings.row.shape[1] - 1)
 
     # -------------------------------------------------------------------------------- the world
     def _answer(self, site: int, load: FloatArray, instances: int, limit_kw: float) -> Answer:
@@ -205,44 +216,56 @@ class Reactive(RoutingPolicy):
         profile, arcs = self.header.profile, self.header.arcs[:, site]
         running = np.zeros(profile.count, dtype=np.int64)
         total = float(load.sum())
-        batch = int(self.most_batch[site])
+        first, after = np.zeros(len(load), dtype=bool), np.zeros(len(load), dtype=bool)
         if total <= 0:
-            return Answer(running, 0.0, 0.0, np.zeros(len(arcs)))
-        rows, counts = self._settle(load, instances, limit_kw, batch)
+            return Answer(running, 0.0, 0.0, np.zeros(len(arcs)), first, after)
+        rows, counts = self._controlled(site, load, instances, limit_kw)
         running[rows] = counts
         served = np.zeros(len(load))
         held = profile.row_class[rows]
         served[held] = np.minimum(counts * profile.rate[rows], load[held])
+        trip = float(self.header.rtt_s[:, site].min())
+        first[held] = profile.ttft[rows] + trip > profile.ttft_limit[held]
+        after[held] = ~arcs[:, rows].any(axis=0) & ~first[held]
         late = np.array([float(served[held][~ok[rows]].sum()) for ok in arcs]) / total
         # What the fullest batches would carry, of what is carried.
         most = self.settings.row[0, -1][held]
         room = np.where(most >= 0, profile.rate[np.maximum(most, 0)], profile.rate[rows])
         needed = float((load[held] / room).sum())
         cache = 1.0 if instances == 0 else min(1.0, needed / instances)
-        return Answer(running, cache, 1 - float(served.sum()) / total, late)
+        return Answer(running, cache, 1 - float(served.sum()) / total, late, first, after)
 
-    def _settle(
-        self, load: FloatArray, instances: int, limit_kw: float, most_batch: int
+    def _controlled(
+        self, site: int, load: FloatArray, instances: int, limit_kw: float
     ) -> tuple[IntArray, IntArray]:
-        """Rows and instances at the highest frequency, and the smallest batch, that go."""
-        profile = self.header.profile
-        rows = counts = np.empty(0, dtype=np.int64)
-        for at_frequency in self.settings.row:
-            for batch in range(most_batch + 1):
-                rows = at_frequency[batch]
-                rows = rows[(rows >= 0) & (load > 0)]
-                # What instances a class keeps busy; the smallest batches come first.
-                busy = load[profile.row_class[rows]] / profile.rate[rows]
-                if batch == most_batch or busy.sum() <= instances:
-                    break
-            counts = _shared(busy, instances)
+        """Rows and instances at the highest frequency, or else the most instances, that go."""
+        for frequency in range(int(self.slowest[site]) + 1):
+            rows, counts = self._settled(site, frequency, load, instances)
             if float(self.added_kw[rows] @ counts) <= limit_kw:
                 return rows, counts
-        while len(rows) and counts.any() and float(self.added_kw[rows] @ counts) > limit_kw:
-            part = max(limit_kw, 0.0) / float(self.added_kw[rows] @ counts)
-            fewer = min(int(part * counts.sum()), int(counts.sum()) - 1)
-            counts = _shared(busy, fewer)
-        return rows, counts
+        # Fewer instances hold larger batches: what they draw together falls with their number.
+        low, high = 0, instances
+        while high - low > 1:
+            middle = (low + high) // 2
+            rows, counts = self._settled(site, frequency, load, middle)
+            fits = float(self.added_kw[rows] @ counts) <= limit_kw
+            low, high = (middle, high) if fits else (low, middle)
+        return self._settled(site, frequency, load, low)
+
+    def _settled(
+        self, site: int, frequency: int, load: FloatArray, instances: int
+    ) -> tuple[IntArray, IntArray]:
+        """Rows and instances at which a site settles: the smallest batch that carries the load."""
+        profile, most = self.header.profile, self.most_batch[site]
+        at_frequency = self.settings.row[frequency]
+        rows, busy = np.empty(0, dtype=np.int64), np.empty(0)
+        for batch in range(int(most.max()) + 1):
+            rows = at_frequency[np.minimum(batch, most), np.arange(len(load))]
+            rows = rows[(rows >= 0) & (load > 0)]
+            busy = load[profile.row_class[rows]] / profile.rate[rows]
+            if busy.sum() <= instances:
+                break
+        return rows, _shared(busy, instances)
 
 
 def _shared(busy: FloatArray, instances: int) -> IntArray:
