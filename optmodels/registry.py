@@ -28,6 +28,7 @@ _MODULES = {
     "scaling.job": "optmodels.scaling.job",
     "scaling.cluster": "optmodels.scaling.cluster",
     "rightsizing.sites": "optmodels.rightsizing.sites",
+    "placement.accelerators": "optmodels.placement.accelerators",
 }
 
 

@@ -49,7 +49,9 @@ def test_links_of_the_documents_lead_somewhere():
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", ["scaling-cluster.md", "rightsizing-sites.md"])
+@pytest.mark.parametrize(
+    "page", ["scaling-cluster.md", "rightsizing-sites.md", "placement-accelerators.md"]
+)
 def test_python_examples_of_the_documents(page):
     """Every Python example of a page gives the output it shows."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")

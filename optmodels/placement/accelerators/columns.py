@@ -194,7 +194,7 @@ def _parts(counts: IntArray) -> IntArray:
     """Number of the set that is left without one of each kind, -1 where it is not listed."""
     number, kinds = counts.shape
     rng = np.random.default_rng(_HASH_SEED)
-    factor = rng.integers(1, 2**62, size=kinds, dtype=np.int64)
+    factor: IntArray = np.asarray(rng.integers(1, 2**62, size=kinds), dtype=np.int64)
     # Products and sums wrap around; equal sets stay equal.
     key: IntArray = np.asarray(counts @ factor, dtype=np.int64)
     order = np.argsort(key, kind="stable")

@@ -25,13 +25,13 @@ from optmodels.scaling.sizes import Sizes
 #: Size arguments of the generator with their defaults.
 SIZES: Mapping[str, object] = MappingProxyType(
     {
-        "apps": 24,
+        "apps": 20,
         "gpus": 2,
         "tpus": 2,
         "slo_min": 1.5,
         "slo_max": 10.0,
         "rate_max": 20.0,
-        "reserve_share": 0.0,
+        "reserve_share": 0.05,
         "gpu_memory_mb": 4096.0,
         "tpu_memory_mb": 1024.0,
     }
@@ -43,7 +43,7 @@ NOTE = "synthetic: service times measured by the authors of Ibis, applications d
 
 GPU, TPU = "gpu", "edge-tpu"
 
-#: Model: inference and switch [ms] on an Edge TPU, size of its parameters [MB], measured.
+#: Model: inference and switch [ms] on an Edge TPU, and size of its parameters [MB], measured.
 TPU_MODELS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {
         "EfficientNet-S": (9.83, 17.33, 6.56),
@@ -58,12 +58,12 @@ TPU_MODELS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
 #: Model: inferences per second on a small GPU, measured, and memory [MB], ours.
 GPU_MODELS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
-        "ResNet18": (92.3, 300.0),
-        "GoogLeNet": (72.0, 300.0),
-        "ResNet34": (51.2, 400.0),
-        "ResNet50": (34.0, 500.0),
-        "InceptionV3": (32.7, 450.0),
-        "MobileNetV2": (76.8, 250.0),
+        "ResNet18": (92.3, 500.0),
+        "GoogLeNet": (72.0, 500.0),
+        "ResNet34": (51.2, 600.0),
+        "ResNet50": (34.0, 600.0),
+        "InceptionV3": (32.7, 600.0),
+        "MobileNetV2": (76.8, 450.0),
     }
 )
 #: Requests per second that an application may send, as far as they are not above `rate_max`.
@@ -75,19 +75,21 @@ SLO_BASE_MS = 50.0
 SLO_CLASSES = 4
 #: Front ends serve this many requests per second on one core, measured by the authors.
 FRONTEND_RATES: Mapping[str, float] = MappingProxyType({GPU: 41.7, TPU: 50.0})
-FRONTEND_MB = 40.0
+#: Memory of a front end, and of the runtime that holds a model for an Edge TPU [MB]; ours.
+FRONTEND_MB = 100.0
+TPU_RUNTIME_MB = 60.0
 
 
 def generate(
     seed: int,
     *,
-    apps: int = 24,
+    apps: int = 20,
     gpus: int = 2,
     tpus: int = 2,
     slo_min: float = 1.5,
     slo_max: float = 10.0,
     rate_max: float = 20.0,
-    reserve_share: float = 0.0,
+    reserve_share: float = 0.05,
     gpu_memory_mb: float = 4096.0,
     tpu_memory_mb: float = 1024.0,
 ) -> AcceleratorsInstance:
@@ -107,7 +109,7 @@ def generate(
     rate_max
         Largest rate of an application [1/s], at least 0.5.
     reserve_share
-        Share of every SLO that is held back.
+        Share of every SLO that is held back for what the formulas leave out.
     gpu_memory_mb, tpu_memory_mb
         Memory of a node [MB].
 
@@ -179,7 +181,7 @@ def _profiles(with_gpus: bool, with_tpus: bool) -> pd.DataFrame:
         ]
     if with_tpus:
         rows += [
-            (name, TPU, service, 0.0, switch, memory)
+            (name, TPU, service, 0.0, switch, TPU_RUNTIME_MB + memory)
             for name, (service, switch, memory) in TPU_MODELS.items()
         ]
     columns = ["model", "device", "service_ms", "variation", "switch_ms", "memory_mb"]
