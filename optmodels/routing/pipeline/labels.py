@@ -4,13 +4,18 @@ A label is a way from the start to a node: its cost, its latency, the cards it h
 where they can run out, what it has taken of the shared resources. Labels are made stage by stage.
 One is dropped when
 
-- the fastest way on from its node (a reverse shortest path) would break the latency limit, or
+- the fastest way on from its node (a reverse shortest path) would break the latency limit,
+- the cheapest way on from its node would cost more than a route that is known, or
 - another label of the node is no slower, takes no more of any scarce resource, and would still be
   no dearer after buying every card that it lacks and this one has.
 
 What the dropped label could become, the other can become as well, so the optimum survives. Cards
 are what makes costs of a route more than the sum over its arcs: the card of a gateway serves the
-request and the reply, and is paid once.
+request and the reply, and is paid once. A card that no way on from a node could need is forgotten
+there. The known route is the best one if every hop paid for its cards anew; the cheapest way on is
+judged by the cost of arcs alone, and also with an equal share of each card for every hop that could
+need it, whichever says more. And how late a label is counts only where the slowest way on would
+break the limit.
 
 Stages that share a host are told apart by the hosts that later stages will have to match. Label
 setting for shortest paths with resources is classical (Desrochers and Soumis, INFOR 1988); the
@@ -20,7 +25,7 @@ dominance over cards is ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +51,9 @@ class Terms:
         What is to be least, per arc; None for the cost of the arcs.
     limit_ms
         Latency limit; None for that of the service.
+    at_most
+        What the route may weigh at most, cards included; None for anything. A search for something
+        better than what is known is fast.
     """
 
     cards_usd: Mapping[Card, float]
@@ -53,6 +61,7 @@ class Terms:
     allowed: NDArray[np.bool_] | None = None
     weights: FloatArray | None = None
     limit_ms: float | None = None
+    at_most: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,9 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class _Label:
     value: float
+    shared: float
     delay: float
+    late: float
     cards: frozenset[Card]
     used: tuple[float, ...]
     arc: int
@@ -108,12 +119,17 @@ def cheapest_route(layers: Layers, terms: Terms) -> Found | None:
     best = search.run()
     if best is None:
         return None
+    path = _path_to(best)
+    return Found(path, best.value, best.delay, search.cards_of(path), search.labels)
+
+
+def _path_to(end: _Label) -> list[int]:
     path: list[int] = []
-    label: _Label | None = best
+    label: _Label | None = end
     while label is not None:
         path.append(label.arc)
         label = label.before
-    return Found(path[::-1], best.value, best.delay, best.cards, search.labels)
+    return path[::-1]
 
 
 def route_of(layers: Layers, found: Found) -> Route:
@@ -126,6 +142,7 @@ class _Search:
 
     def __init__(self, layers: Layers, terms: Terms) -> None:
         self.layers = layers
+        self.terms = terms
         self.prices = terms.cards_usd
         self.weights = layers.usd if terms.weights is None else terms.weights
         self.delays = layers.delays_ms
@@ -133,37 +150,86 @@ class _Search:
         self.limit = limit * (1 + ROUNDING)
         self.allowed = self._fitting(terms)
         self.scarce = self._scarce(terms.room)
-        self.room = [] if terms.room is None else [float(terms.room[r]) for r in self.scarce]
+        room = np.empty(0) if terms.room is None else terms.room[self.scarce]
+        self.room: list[float] = (room + _slack(room)).tolist()
         self.onward = layers.to_end(self.delays, self.allowed)
+        # Before this time at a node, no way on can break the limit.
+        self.early = self.limit + layers.to_end(-self.delays, self.allowed)
+        self.needs = [
+            frozenset(c for c in arc.step.needs if c in self.prices) for arc in layers.arcs
+        ]
+        self.useful = self._useful()
+        self.onward_value = layers.to_end(self.weights, self.allowed)
+        self.shares = self._shares()
+        self.onward_shared = layers.to_end(self.shares, self.allowed)
+        self.known = np.inf
         self.labels = 0
+
+    def cards_of(self, path: list[int]) -> frozenset[Card]:
+        """Cards that a path buys."""
+        return frozenset(card for a in path for card in self.needs[a])
+
+    def _useful(self) -> list[frozenset[Card]]:
+        """Cards that some way on from each node needs."""
+        found: list[set[Card]] = [set() for _ in self.layers.nodes]
+        for a in range(len(self.needs) - 1, -1, -1):
+            arc = self.layers.arcs[a]
+            if arc.tail >= 0 and self.allowed[a]:
+                found[arc.tail] |= self.needs[a] | found[arc.head]
+        return [frozenset(cards) for cards in found]
+
+    def _shares(self) -> FloatArray:
+        """Weights with an equal share of each card for every hop that could need it."""
+        hops: dict[Card, set[int]] = {}
+        for a, needs in enumerate(self.needs):
+            for card in needs:
+                hops.setdefault(card, set()).add(self.layers.nodes[self.layers.arcs[a].head][0])
+        part = [sum(self.prices[c] / len(hops[c]) for c in needs) for needs in self.needs]
+        shared: FloatArray = self.weights + np.array(part)
+        return shared
+
+    def _route_known(self) -> float:
+        """Weight of the best route if every hop paid for its cards anew, cards then paid once."""
+        if not any(self.needs):
+            return float("inf")
+        anew = self.weights + np.array([sum(self.prices[c] for c in needs) for needs in self.needs])
+        terms = replace(self.terms, cards_usd={}, weights=anew, at_most=np.inf)
+        end = _Search(self.layers, terms).run()
+        if end is None:
+            return float("inf")
+        path = _path_to(end)
+        return float(self.weights[path].sum() + sum(self.prices[c] for c in self.cards_of(path)))
 
     def _fitting(self, terms: Terms) -> NDArray[np.bool_]:
         """Arcs that are allowed and fit by themselves."""
-        arcs = self.layers.arcs
-        allowed = np.ones(len(arcs), dtype=bool) if terms.allowed is None else terms.allowed.copy()
+        count = len(self.layers.arcs)
+        allowed = np.ones(count, dtype=bool) if terms.allowed is None else terms.allowed.copy()
         if terms.room is not None:
-            room = terms.room
-            for a, arc in enumerate(arcs):
-                if allowed[a]:
-                    uses = arc.step.uses.items()
-                    allowed[a] = all(amount <= room[r] + _slack(room[r]) for r, amount in uses)
+            arc, resource, amount = self.layers.uses
+            room = terms.room[resource]
+            allowed[arc[amount > room + _slack(room)]] = False
         return allowed
 
     def _scarce(self, room: FloatArray | None) -> list[int]:
         """Resources that a route could use up although each of its arcs fits."""
         if room is None:
             return []
-        most: dict[int, dict[int, float]] = {}
-        for a, arc in enumerate(self.layers.arcs):
-            if self.allowed[a]:
-                position = self.layers.nodes[arc.head].position
-                for r, amount in arc.step.uses.items():
-                    by_position = most.setdefault(r, {})
-                    by_position[position] = max(by_position.get(position, 0.0), amount)
-        return [r for r, by in sorted(most.items()) if sum(by.values()) > room[r]]
+        arc, resource, amount = self.layers.uses
+        use = self.allowed[arc]
+        # Most that one arc into a stage takes, by stage and resource; then summed over the stages.
+        stage = self.layers.stages_of_arcs[arc[use]]
+        pairs, inverse = np.unique(stage * room.size + resource[use], return_inverse=True)
+        most = np.zeros(pairs.size)
+        np.maximum.at(most, inverse, amount[use])
+        total = np.bincount(pairs % room.size, weights=most, minlength=room.size)
+        scarce: list[int] = np.flatnonzero(total > np.maximum(room, 0.0)).tolist()
+        return scarce
 
     def run(self) -> _Label | None:
+        """Label of the best route; None where there is none."""
         layers = self.layers
+        known = self.terms.at_most
+        self.known = (self._route_known() if known is None else known) * (1 + ROUNDING)
         buckets: dict[_Key, list[_Label]] = {}
         for a in layers.starts:
             self._extend(buckets, None, (), a)
@@ -188,7 +254,7 @@ class _Search:
         if not self.allowed[a]:
             return
         arc = self.layers.arcs[a]
-        delay = self.delays[a] + (0.0 if before is None else before.delay)
+        delay = float(self.delays[a]) + (0.0 if before is None else before.delay)
         if delay + self.onward[arc.head] > self.limit:
             return
         used: tuple[float, ...] = ()
@@ -197,16 +263,22 @@ class _Search:
             used = tuple(
                 u + arc.step.uses.get(r, 0.0) for u, r in zip(past, self.scarce, strict=True)
             )
-            if any(u > room + _slack(room) for u, room in zip(used, self.room, strict=True)):
+            if any(u > room for u, room in zip(used, self.room, strict=True)):
                 return
         met = self._met(arc.head, hosts)
         if met is None:
             return
         owned: frozenset[Card] = frozenset() if before is None else before.cards
-        new = frozenset(c for c in arc.step.needs if c in self.prices and c not in owned)
-        value = float(self.weights[a]) + sum(self.prices[c] for c in new)
+        needs = self.needs[a]
+        value = float(self.weights[a]) + sum(self.prices[c] for c in needs - owned)
         value += 0.0 if before is None else before.value
-        label = _Label(value, float(delay), owned | new, used, a, before)
+        shared = float(self.shares[a]) + (0.0 if before is None else before.shared)
+        least = max(value + self.onward_value[arc.head], shared + self.onward_shared[arc.head])
+        if least > self.known:
+            return
+        late = max(delay, float(self.early[arc.head]))
+        kept = (owned | needs) & self.useful[arc.head]
+        label = _Label(value, shared, delay, late, kept, used, a, before)
         bucket = buckets.setdefault((arc.head, met), [])
         if any(self._dominates(other, label) for other in bucket):
             return
@@ -232,7 +304,7 @@ class _Search:
         return tuple(wanted)
 
     def _dominates(self, one: _Label, other: _Label) -> bool:
-        if one.delay > other.delay:
+        if one.late > other.late or one.value > other.value:
             return False
         lacking = other.cards - one.cards
         if one.value + sum(self.prices[c] for c in lacking) > other.value:
@@ -240,5 +312,6 @@ class _Search:
         return all(u <= v for u, v in zip(one.used, other.used, strict=True))
 
 
-def _slack(room: float) -> float:
-    return ROUNDING * max(abs(room), ROUNDING)
+def _slack(room: FloatArray) -> FloatArray:
+    slack: FloatArray = ROUNDING * np.maximum(np.abs(room), ROUNDING)
+    return slack

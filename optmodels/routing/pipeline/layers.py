@@ -120,6 +120,24 @@ class Layers:
         return least
 
     @cached_property
+    def uses(self) -> tuple[IntArray, IntArray, FloatArray]:
+        """What arcs take of resources: arc, resource and amount of each pair."""
+        found = [
+            (a, r, amount) for a, arc in enumerate(self.arcs) for r, amount in arc.step.uses.items()
+        ]
+        arc, resource, amount = zip(*found, strict=True) if found else ((), (), ())
+        return (
+            np.array(arc, dtype=np.int64),
+            np.array(resource, dtype=np.int64),
+            np.array(amount, dtype=np.float64),
+        )
+
+    @cached_property
+    def stages_of_arcs(self) -> IntArray:
+        """Position of the stage that each arc leads to."""
+        return np.array([self.nodes[arc.head].position for arc in self.arcs], dtype=np.int64)
+
+    @cached_property
     def least_delay_ms(self) -> float:
         """Latency of the fastest route, ties and shared limits aside; infinite without any."""
         onward = self.to_end(self.delays_ms)

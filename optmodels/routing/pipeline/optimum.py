@@ -4,7 +4,7 @@
 method      what it is
 ==========  ========================================================================================
 "labels"    one service: label setting on its layered graph, exact. Refused for more than one
-"milp"      any number of services: the formulation, started from the best of two greedy plans
+"milp"      any number of services: the formulation, started from an improved greedy plan
 "auto"      "labels" for one service, else "milp"
 ==========  ========================================================================================
 
@@ -25,8 +25,9 @@ import pandas as pd
 from optmodels.errors import InfeasibleError, SolverError, UsageError
 from optmodels.plan import Plan, Provenance
 from optmodels.policy import FloatArray
-from optmodels.routing.pipeline.assigning import Assignment, assigned
+from optmodels.routing.pipeline.assigning import assigned
 from optmodels.routing.pipeline.audit import Decision, audit, tables_of
+from optmodels.routing.pipeline.improving import improved, path_of
 from optmodels.routing.pipeline.instance import PipelineInstance
 from optmodels.routing.pipeline.labels import Terms, cheapest_route
 from optmodels.routing.pipeline.layers import Layers, Route, layers_of
@@ -166,22 +167,27 @@ def greedy_start(
     layers: Sequence[Layers],
     weights: Sequence[FloatArray] | None = None,
     card_weight: float = 1.0,
-) -> Assignment | None:
-    """The cheaper of two greedy plans: cards paid by their first user, or shared by all."""
-    price = {card: card_weight * usd for card, usd in steps.offered.items()}
-    shared = {card: usd / len(layers) for card, usd in price.items()}
+) -> Decision | None:
+    """The best of some greedy plans, improved: where the programme starts; None without any.
+
+    Cards are paid by their first user, or shared by all, or free to whoever wants them.
+    """
     of = {id(one): weight for one, weight in zip(layers, weights or [], strict=False)}
-    found = []
-    for prices in (price, shared):
+    plans = []
+    for share in (1.0, 1 / len(layers), 0.0):
         plan = assigned(
             steps,
             layers,
-            prices=prices,
+            prices={card: share * card_weight * usd for card, usd in steps.offered.items()},
             weights=None if weights is None else lambda one: of[id(one)],
         )
         if plan is not None:
-            found.append(plan)
-    return min(found, key=lambda plan: plan.usd, default=None)
+            value = worth(steps, layers, plan.decision, weights, card_weight)
+            plans.append((value, plan.decision))
+    if not plans:
+        return None
+    best = min(plans, key=lambda one: one[0])[1]
+    return improved(steps, layers, best, weights, card_weight)
 
 
 def by_solver(
@@ -206,7 +212,7 @@ def by_solver(
 
     start = greedy_start(steps, layers, weights, card_weight)
     data = model_data(steps, layers, weights=weights, card_weight=card_weight)
-    given = None if start is None else _as_start(steps, layers, start.decision)
+    given = None if start is None else _as_start(steps, layers, start)
     solution = solve_model(
         formulation(),
         data=data,
@@ -222,7 +228,7 @@ def by_solver(
     decision = _decision(steps, layers, solution)
     value = worth(steps, layers, decision, weights, card_weight)
     if given is not None and start is not None:
-        known = worth(steps, layers, start.decision, weights, card_weight)
+        known = worth(steps, layers, start, weights, card_weight)
         slack = max(limits.mip_gap, _ROUNDING)
         check_not_worse(value, known, "minimize", instance.name, tolerance=slack)
     return Searched(
@@ -245,24 +251,8 @@ def worth(
     for k, one in enumerate(layers):
         weight = one.usd if weights is None else weights[k]
         route = decision.routes[k]
-        total += sum(float(weight[a]) for a in _path(one, route)) if route else 0.0
+        total += sum(float(weight[a]) for a in path_of(one, route)) if route else 0.0
     return float(total)
-
-
-def _path(layers: Layers, route: Route) -> list[int]:
-    """Arcs of a route by number."""
-    path: list[int] = []
-    for visit in route:
-        ahead = layers.out[layers.arcs[path[-1]].head] if path else layers.starts
-        path.append(
-            next(
-                a
-                for a in ahead
-                if layers.arcs[a].kind == visit.kind
-                and layers.nodes[layers.arcs[a].head].place == visit.place
-            )
-        )
-    return path
 
 
 def _as_start(
@@ -272,7 +262,7 @@ def _as_start(
     first = 0
     for one, route in zip(layers, decision.routes, strict=True):
         if route is not None:
-            flow[[first + a for a in _path(one, route)]] = 1.0
+            flow[[first + a for a in path_of(one, route)]] = 1.0
         first += len(one.arcs)
     bought = [float(card in decision.cards) for card in steps.offered]
     return {
