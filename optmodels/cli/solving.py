@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,10 @@ from optmodels.cli.output import (
     plan_record,
     print_json,
 )
+from optmodels.errors import UsageError
+
+if TYPE_CHECKING:
+    from optmodels.studies import Study
 
 
 def solve(
@@ -79,6 +83,18 @@ def compare(
         ),
     ] = None,
     seed: Seed = 0,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes to use; results do not depend on it."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDR", help="A dask scheduler to use, such as tcp://host:8786."),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep results there; run again, go on where it stopped."),
+    ] = None,
     json: Json = False,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save all rows as CSV, all or nothing.")
@@ -86,6 +102,12 @@ def compare(
 ) -> None:
     """Replay policies on instances and measure them against the optimum."""
     chosen = names(policies, "--policies")
+    if jobs is not None or scheduler is not None or store is not None:
+        if jobs is not None and scheduler is not None:
+            raise UsageError("Give --jobs or --scheduler, not both.")
+        found_by_study = _studied(paths, chosen, forecast, seed, jobs, scheduler, store)
+        _show_study(found_by_study, json=json, csv=csv)
+        return
     import pandas as pd
 
     from optmodels import api
@@ -110,5 +132,55 @@ def compare(
         for name, reason in comparison.skipped.items():
             typer.echo(f"skipped {name}: {reason}")
         typer.echo(f"Savings are against '{comparison.baseline}'.")
+    if csv is not None:
+        typer.echo(f"saved in {csv}")
+
+
+def _studied(
+    paths: list[Path],
+    policies: list[str] | None,
+    forecast: str | None,
+    seed: int,
+    jobs: int | None,
+    scheduler: str | None,
+    store: Path | None,
+) -> Study:
+    from contextlib import ExitStack
+
+    from optmodels.studies import study
+    from optmodels.studies.cluster import scheduler_executor
+
+    with ExitStack() as stack:
+        executor = None if scheduler is None else stack.enter_context(scheduler_executor(scheduler))
+        return study(
+            paths,
+            policies,
+            forecasts=None if forecast is None else [forecast],
+            seeds=[seed],
+            executor=executor,
+            workers=jobs,
+            store=store,
+        )
+
+
+def _show_study(found: Study, *, json: bool, csv: Path | None) -> None:
+    if csv is not None:
+        from optmodels.atomic import write_text_atomically
+
+        write_text_atomically(csv, found.frame.to_csv(index=False, lineterminator="\n"))
+    rows = found.records()
+    if json:
+        print_json(rows)
+        return
+    for fingerprint in dict.fromkeys(row["fingerprint"] for row in rows):
+        of_instance = [row for row in rows if row["fingerprint"] == fingerprint]
+        done = [row for row in of_instance if row["status"] == "done"]
+        typer.echo(f"{of_instance[0]['instance']} ({of_instance[0]['problem']})")
+        if done:
+            comparison_table(done, done[0]["unit"])
+        for row in of_instance:
+            if row["status"] != "done":
+                typer.echo(f"{row['status']} {row['policy']}: {row['error']}")
+    typer.echo(found.headline)
     if csv is not None:
         typer.echo(f"saved in {csv}")

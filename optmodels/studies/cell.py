@@ -30,6 +30,7 @@ from optmodels.studies.source import code_digest
 
 NO_FORECAST = "none"
 DEFAULT_FORECAST = "default"
+_EVERYTHING = "everything"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Cell:
         Seed as the user gave it.
     drawn_seed
         Seed of the cell's random numbers.
+    granted
+        What it is told beyond header and past, in words.
     chosen
         Whether the user named the policy; others are of the problem's default set, and may turn out
         not to apply.
@@ -63,6 +66,7 @@ class Cell:
     forecast: str
     seed: int
     drawn_seed: int
+    granted: str
     chosen: bool
 
 
@@ -119,48 +123,45 @@ def grid(
         problem = registry.problem(instance.problem)
         labelled = _policies(problem, policies)
         kinds |= {(problem.name, label): policy for label, policy in labelled.items()}
-        code = code_digest(_of_oracle(problem))
-        cells.append(
-            _cell(problem, instance, OPTIMUM, NO_FORECAST, int(seeds[0]), "", code, chosen=True)
-        )
+        by_oracle = _Kind(OPTIMUM, "", code_digest(_of_oracle(problem)), _EVERYTHING, True)
+        cells.append(_cell(instance, by_oracle, NO_FORECAST, int(seeds[0])))
         for label, given in labelled.items():
             policy = problem.policy(given)
             code = code_digest([*_of_replay(problem), type(policy)])
             told = "forecast" in policy.needs
             for view in views if told else [NO_FORECAST]:
+                words = [f"{need} {view}" if need == "forecast" else need for need in policy.needs]
+                what = _made(policy) + (identity(views[view]) if told else "")
+                kind = _Kind(label, what, code, ", ".join(sorted(words)), policies is not None)
                 for seed in seeds if told or policy.randomised else seeds[:1]:
-                    what = _made(policy) + (identity(views[view]) if told else "")
-                    cells.append(
-                        _cell(
-                            problem,
-                            instance,
-                            label,
-                            view,
-                            int(seed),
-                            what,
-                            code,
-                            chosen=policies is not None,
-                        )
-                    )
+                    cells.append(_cell(instance, kind, view, int(seed)))
     return Grid(tuple(cells), by_fingerprint, kinds, {**views, NO_FORECAST: None})
 
 
-def _cell(
-    problem: registry.Problem,
-    instance: Instance,
-    label: str,
-    view: str,
-    seed: int,
-    what: str,
-    code: str,
-    *,
-    chosen: bool,
-) -> Cell:
-    drawn = _spawned(seed, instance.fingerprint, view)
-    text = json.dumps([problem.name, instance.fingerprint, label, what, view, seed, code])
-    key = hashlib.sha256(text.encode()).hexdigest()
+@dataclass(frozen=True)
+class _Kind:
+    """What the cells of one policy have in common."""
+
+    label: str
+    what: str
+    code: str
+    granted: str
+    chosen: bool
+
+
+def _cell(instance: Instance, kind: _Kind, view: str, seed: int) -> Cell:
+    content = [instance.problem, instance.fingerprint, kind.label, kind.what, view, seed, kind.code]
     return Cell(
-        key, problem.name, instance.name, instance.fingerprint, label, view, seed, drawn, chosen
+        key=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        problem=instance.problem,
+        instance=instance.name,
+        fingerprint=instance.fingerprint,
+        policy=kind.label,
+        forecast=view,
+        seed=seed,
+        drawn_seed=_spawned(seed, instance.fingerprint, view),
+        granted=kind.granted,
+        chosen=kind.chosen,
     )
 
 

@@ -29,7 +29,7 @@ from optmodels.studies.work import DONE, FAILED, SKIPPED, Record
 FORMAT_VERSION = 1
 COLUMNS = (
     *("key", "problem", "instance", "fingerprint", "policy", "forecast", "seed"),
-    *("status", "seconds", "total", "bound", "gap", "certified", "values", "error"),
+    *("status", "seconds", "total", "bound", "gap", "certified", "unit", "values", "error"),
 )
 _ABOUT, _TABLE = "store.json", "cells.csv"
 _FLAG = "optmodels-store"
@@ -203,6 +203,7 @@ def _line(cell: Cell, record: Record) -> list[str]:
         str(cell.seed),
         record.status,
         *("" if number is None else repr(float(number)) for number in numbers),
+        record.unit,
         json.dumps(record.values),
         # As JSON a message of several lines stays on one.
         json.dumps(record.error),
@@ -232,7 +233,16 @@ def _record(line: list[str]) -> Record | None:
         return None
     total, bound, gap, certified = numbers
     return Record(
-        cells["key"], cells["status"], seconds, total, bound, gap, certified, values, error
+        cells["key"],
+        cells["status"],
+        seconds,
+        total,
+        bound,
+        gap,
+        certified,
+        values,
+        error,
+        cells["unit"],
     )
 
 

@@ -42,19 +42,22 @@ class Study:
     ----------
     frame
         One row per cell, by instance, the oracle first: ``problem``, ``instance``, ``fingerprint``,
-        ``policy``, ``forecast``, ``seed``, ``status``, ``total``, ``ratio`` (over the optimum, or
-        over its proven bound where it is not proven), ``certified_ratio``, ``saving`` against the
-        problem's baseline on the same instance, the cost columns and facts of the problem, and
-        ``error``.
+        ``policy``, ``forecast``, ``seed``, ``granted`` (what it was told beyond header and past),
+        ``status``, ``total``, ``unit``, ``ratio`` (over the optimum, or over its proven bound where
+        it is not proven), ``certified_ratio``, ``saving`` against the problem's baseline on the
+        same instance, the cost columns and facts of the problem, and ``error``.
     seconds
         Wall time of each row's cell when it was computed [s].
     computed
         Cells that were computed now; the others were in the store.
+    rows
+        The rows of the table with the columns of their own problem only.
     """
 
     frame: pd.DataFrame
     seconds: pd.Series[float]
     computed: int
+    rows: Sequence[Mapping[str, Any]]
 
     @property
     def failures(self) -> pd.DataFrame:
@@ -116,7 +119,16 @@ class Study:
 
         return write_table(self.frame, Path(path))
 
-    def _head(self) -> str:
+    def records(self) -> list[dict[str, Any]]:
+        """Rows as plain values for JSON, each with the columns of its problem; unknown is None."""
+        return [
+            {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in row.items()}
+            for row in self.rows
+        ]
+
+    @property
+    def headline(self) -> str:
+        """What was done, in one line."""
         status = self.frame["status"].value_counts()
         words = [f"{status.get(kind, 0)} {kind}" for kind in (DONE, FAILED, SKIPPED)]
         shown = ", ".join(word for word in words if not word.startswith("0 "))
@@ -124,7 +136,7 @@ class Study:
         return f"study of {instances} instances: {shown} ({self.computed} computed now)"
 
     def __repr__(self) -> str:
-        lines = [self._head()]
+        lines = [self.headline]
         for problem in self.problems:
             table = self.summary(problem)
             lines += [f"{problem}, ratio to the optimum", table.to_string(index=False, na_rep="-")]
@@ -138,7 +150,7 @@ class Study:
             f"<b>{html.escape(problem)}</b>{self.summary(problem).to_html(index=False, na_rep='–')}"
             for problem in self.problems
         ]
-        return f"<b>{html.escape(self._head())}</b>{''.join(tables)}"
+        return f"<b>{html.escape(self.headline)}</b>{''.join(tables)}"
 
 
 def study(
@@ -212,10 +224,12 @@ def study(
 
         run_cells(wanted, records, keep, executor=executor, workers=workers)
     seconds = pd.Series([records[cell.key].seconds for cell in wanted.cells], name="seconds")
-    return Study(table_of(wanted, records), seconds, missing)
+    rows = rows_of(wanted, records)
+    names = dict.fromkeys(name for row in rows for name in row if name != "error")
+    return Study(pd.DataFrame(rows, columns=[*names, "error"]), seconds, missing, rows)
 
 
-def table_of(wanted: Grid, records: Mapping[str, Record]) -> pd.DataFrame:
+def rows_of(wanted: Grid, records: Mapping[str, Record]) -> list[dict[str, Any]]:
     """One row per cell, the same for the same records."""
     known: dict[str, Known] = {}
     base: dict[str, float] = {}
@@ -227,9 +241,7 @@ def table_of(wanted: Grid, records: Mapping[str, Record]) -> pd.DataFrame:
             known[cell.fingerprint] = Known(record.total, record.bound, record.gap)
         elif cell.policy == registry.problem(cell.problem).baseline:
             base.setdefault(cell.fingerprint, record.total)
-    rows = [_row(cell, records[cell.key], known, base) for cell in wanted.cells]
-    names = dict.fromkeys(name for row in rows for name in row if name != "error")
-    return pd.DataFrame(rows, columns=[*names, "error"])
+    return [_row(cell, records[cell.key], known, base) for cell in wanted.cells]
 
 
 def _row(
@@ -249,8 +261,10 @@ def _row(
         "policy": cell.policy,
         "forecast": cell.forecast,
         "seed": cell.seed,
+        "granted": cell.granted,
         "status": record.status,
         "total": total,
+        "unit": record.unit,
         "ratio": _over(total, reference, least=1.0),
         "certified_ratio": _over(certified, reference, least=1.0),
         "saving": 1 - total / against if against > 0 else np.nan,

@@ -97,8 +97,8 @@ class Record:
         apply to the instance, `error` then says why.
     seconds
         Wall time of the solve or replay, audit included [s].
-    total
-        Objective of the audited plan.
+    total, unit
+        Objective of the audited plan, and what it is counted in.
     bound, gap
         Of the oracle's plan.
     certified
@@ -116,6 +116,7 @@ class Record:
     certified: float | None = None
     values: dict[str, float] = field(default_factory=dict)
     error: str = ""
+    unit: str = ""
 
 
 def perform(chunk: Chunk) -> list[Record]:
@@ -144,7 +145,16 @@ def _done(chunk: Chunk, job: Job) -> Record:
         plan = problem.solve(instance)
         seconds = time.perf_counter() - started
         columns = _values(problem, instance, plan)
-        return Record(job.key, DONE, seconds, plan.objective, plan.bound, plan.gap, values=columns)
+        return Record(
+            job.key,
+            DONE,
+            seconds,
+            plan.objective,
+            plan.bound,
+            plan.gap,
+            values=columns,
+            unit=plan.cost.unit,
+        )
     known: Any = chunk.known
     policy = problem.policy(job.policy, job.seed)
     told = None
@@ -165,8 +175,10 @@ def _done(chunk: Chunk, job: Job) -> Record:
             f"'{policy.name}' costs {plan.objective:.9g} on {instance.name}, but at most "
             f"{limit:.9g} is proven: the proof, its assumptions or the code is wrong."
         )
-    columns = _values(problem, instance, plan)
-    return Record(job.key, DONE, seconds, plan.objective, certified=limit, values=columns)
+    columns, unit = _values(problem, instance, plan), plan.cost.unit
+    return Record(
+        job.key, DONE, seconds, plan.objective, certified=limit, values=columns, unit=unit
+    )
 
 
 def _values(problem: registry.Problem, instance: Instance, plan: Plan) -> dict[str, float]:

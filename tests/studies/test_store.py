@@ -17,7 +17,7 @@ from optmodels.studies.work import Record
 
 def cell(number: int, label: str = "fcfs") -> Cell:
     """A cell with a key of its own."""
-    return Cell(f"{number:064x}", "scaling.job", "a, b", "f" * 64, label, "none", 0, 1, True)
+    return Cell(f"{number:064x}", "scaling.job", "a, b", "f" * 64, label, "none", 0, 1, "", True)
 
 
 def record(number: int, **more: object) -> Record:
@@ -47,8 +47,8 @@ def test_results_come_back_to_the_last_digit(
 ) -> None:
     """Numbers, and texts with commas, quotes and line breaks, are read as they were written."""
     folder = tmp_path_factory.mktemp("store")
-    given = Record("a" * 64, "failed", 1e-3, total, bound, None, None, values, error)
-    made = Cell("a" * 64, "p", label, "f", label, "none", 0, 1, True)
+    given = Record("a" * 64, "failed", 1e-3, total, bound, None, None, values, error, "g")
+    made = Cell("a" * 64, "p", label, "f", label, "none", 0, 1, "", True)
     with Store(folder) as store:
         store.append([(made, given)])
     with Store(folder) as store:
