@@ -57,8 +57,11 @@ def cost_of(instance: RoutingInstance, found: Balance) -> Cost:
     p, hours = instance.parameters, instance.period_hours
     lost = unserved(instance.demand, found.in_time).sum(axis=(0, 1))
     late = (found.served - found.in_time).sum(axis=(0, 1))
-    wind_kw = np.minimum(found.draw_kw, instance.power_kw)
-    import_kwh = (found.draw_kw - wind_kw) * hours
+    # Where the draw is above the wind by rounding only, nothing is imported.
+    short = np.maximum(found.draw_kw - instance.power_kw, 0.0)
+    import_kw = np.minimum(short, instance.backup_kw)
+    wind_kw = found.draw_kw - import_kw
+    import_kwh = import_kw * hours
     wind_kwh = float(wind_kw.sum()) * hours
     served = float(found.served.sum())
     return Cost(
@@ -71,7 +74,7 @@ def cost_of(instance: RoutingInstance, found: Balance) -> Cost:
             + float((import_kwh * instance.carbon).sum()),
             "usd": wind_kwh * float(p.wind_usd_per_kwh)
             + float((import_kwh * instance.price).sum()),
-            "spilled_kwh": float((instance.power_kw - wind_kw).sum()) * hours,
+            "spilled_kwh": float(np.maximum(instance.power_kw - wind_kw, 0.0).sum()) * hours,
             "mean_e2e_s": float(found.in_system.sum()) / served if served > 0 else 0.0,
         },
         unit="requests",
