@@ -123,9 +123,21 @@ class Controller:
         effective: FloatArray | None = None,
     ) -> Controlled:
         """Step down to the power there is, and send what can still be served."""
-        serving = configured.astype(np.float64) if effective is None else effective
         kept = self.shed(running, power_kw, demand)
-        return self._send(kept, configured, power_kw + self.fleet.backup_kw, demand, serving, 0.0)
+        return self.send(power_kw, demand, configured, kept, effective)
+
+    def send(
+        self,
+        power_kw: FloatArray,
+        demand: FloatArray,
+        configured: IntArray,
+        running: IntArray,
+        effective: FloatArray | None = None,
+    ) -> Controlled:
+        """Send the requests to instances that run within all limits."""
+        serving = configured.astype(np.float64) if effective is None else effective
+        most = power_kw + self.fleet.backup_kw
+        return self._send(running, configured, most, demand, serving, 0.0)
 
     def _send(
         self,

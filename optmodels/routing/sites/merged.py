@@ -35,7 +35,7 @@ def merged(fleet: Fleet, power_kw: FloatArray) -> tuple[Fleet, FloatArray]:
     """
     one = replace(
         fleet,
-        ok=fleet.ok.any(axis=1, keepdims=True),
+        ok=np.asarray(fleet.ok.any(axis=1, keepdims=True)),
         rtt_s=fleet.rtt_s.min(axis=1, keepdims=True),
         gpus=np.array([fleet.gpus.sum()]),
         backup_kw=np.array([fleet.backup_kw.sum()]),
@@ -58,4 +58,5 @@ def merged_loss(fleet: Fleet, power_kw: FloatArray, demand: FloatArray) -> Float
     one, power = merged(fleet, power_kw)
     programme = Programme(one, free=True)
     found = [programme.solve(*period).bound for period in zip(power, demand, strict=True)]
-    return np.maximum(np.array(found), 0.0)
+    least: FloatArray = np.maximum(np.array(found), 0.0)
+    return least

@@ -232,6 +232,8 @@ class Programme:
         power_kw: FloatArray,
         demand: FloatArray,
         *,
+        before: FloatArray | None = None,
+        reload_share: float = 0.0,
         most_configured: FloatArray | None = None,
         most_running: FloatArray | None = None,
     ) -> Point:
@@ -239,7 +241,9 @@ class Programme:
 
         The arguments are those of `solve`; what `Point` says of losses is then said of the sum.
         """
-        limit = self._set(costs, power_kw, demand, None, 0.0, most_configured, most_running)
+        limit = self._set(
+            costs, power_kw, demand, before, reload_share, most_configured, most_running
+        )
         solution, seconds = self._sift(costs, limit)
         return self._point(solution, solution, seconds)
 

@@ -1,4 +1,4 @@
-"""Planner-S: never more power than there is, steps down by least loss, sites that help each other."""
+"""Planner-S: no more power than there is, steps down by least loss, sites that take over."""
 
 from __future__ import annotations
 
@@ -84,8 +84,9 @@ def test_never_more_power_than_there_is(seed, factor, idle, second):
 @MANY
 @given(seed=SEEDS, dark=st.integers(0, 2), factor=st.floats(0.0, 1.2))
 def test_steps_down_end_below_the_power(seed, dark, factor):
-    """The emergency leaves no site above its power, also where one has lost all of it; nothing is
-    added anywhere, and a site with enough power is left alone.
+    """The emergency leaves no site above its power, also where one has lost all of it.
+
+    Nothing is added anywhere, and a site with enough power is left alone.
     """
     made, power, demand = random_question(seed, sites=3, per_kind=6)
     plan = Planner(made).plan(power, demand)
@@ -104,8 +105,10 @@ def test_steps_down_end_below_the_power(seed, dark, factor):
 
 
 def test_steps_down_lose_least_for_each_kw():
-    """From 3 kW to 2.2: slowing the clock of two instances (0.2 req/s for 0.4 kW each) loses less
-    than switching one off (1 for 1 kW). To 1.5 all are slow and one of them goes.
+    """From 3 kW to 2.2.
+
+    Slowing the clock of two instances (0.2 req/s for 0.4 kW each) loses less than switching one off
+    (1 for 1 kW). To 1.5 all are slow and one of them goes.
     """
     rows = [(0, 1, 1.0, 1.0, 1.0), (0, 1, 0.8, 0.6, 1.2)]
     made = fleet(rows, [3])
@@ -153,8 +156,9 @@ def test_another_site_takes_over():
 @MANY
 @given(seed=SEEDS, second=st.sampled_from(["latency", "power"]))
 def test_as_planned_if_all_is_as_expected(seed, second):
-    """With the power and demand of the plan, Planner-S loses no more than Planner-L (T1.12), and
-    its linear programme on what is configured no more than either.
+    """With the power and demand of the plan, Planner-S loses no more than Planner-L (T1.12).
+
+    Its linear programme on what is configured no more than either.
     """
     made, power, demand = random_question(seed, sites=3)
     plan = Planner(made, second).plan(power, demand)
@@ -176,8 +180,9 @@ def test_more_power_serves_no_less(seed):
 
 
 def test_loading_instances_serve_nothing():
-    """Of ten configured instances six serve in the mean: four of ten requests are lost, and only
-    what can serve runs.
+    """Of ten configured instances six serve in the mean.
+
+    Four of ten requests are lost, and only what can serve runs.
     """
     made = fleet([(0, 1, 1.0, 1.0, 1.0)], [10])
     configured, demand = np.array([[10]]), np.array([[10.0]])
@@ -213,8 +218,9 @@ def test_sending_prefers_the_nearest_and_fastest():
 @MANY
 @given(seed=SEEDS)
 def test_sending_serves_what_whole_instances_can(seed):
-    """Best flows lose no more than flows that fill the narrowest instances first, and no more
-    with instances that reach farther.
+    """Best flows lose no more than flows that fill the narrowest instances first.
+
+    And no more with instances that reach farther.
     """
     made, power, demand = random_question(seed, sites=3, origins=3)
     plan = Planner(made).plan(power, demand)

@@ -60,9 +60,11 @@ def phases(form, made, power, demand, costs, **more):
     ],
 )
 def test_toy_by_hand(form, name, value):
-    """Two sites, four rows: nothing is lost; A1 + 2 B1 and 2 A1 draw 5.2 kW, which no fractions
-    undercut; A2 + 2 B1 and A2 hold 34.8 requests, fractions 26.4. A model whose latency counts
-    instances instead of requests (without λ) gives another number.
+    """Two sites, four rows: nothing is lost.
+
+    A1 + 2 B1 and 2 A1 draw 5.2 kW, which no fractions undercut; A2 + 2 B1 and A2 hold 34.8
+    requests, fractions 26.4. A model whose latency counts instances instead of requests (without λ)
+    gives another number.
     """
     made, power, demand = toy()
     lost, second = phases(form(), made, power, demand, Costs.second(made, name))
@@ -216,8 +218,10 @@ def test_loading_takes_a_share():
 
 
 def test_loading_couples_periods():
-    """A change of degree pays only if it lasts: with loading for a whole period it is made a period
-    ahead. Without coupling the second period would lose nothing either way.
+    """A change of degree pays only if it lasts.
+
+    With loading for a whole period it is made a period ahead. Without coupling the second period
+    would lose nothing either way.
     """
     rows = [(0, 1, 1.0, 1.0, 1.0), (1, 2, 3.0, 1.0, 1.0)]
     made = fleet(rows, [2])

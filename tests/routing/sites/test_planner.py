@@ -158,8 +158,10 @@ def test_merged_sites_lose_least(seed):
 @MANY
 @given(seed=SEEDS, load=st.sampled_from([0.4, 1.3]))
 def test_second_phase(seed, load):
-    """The second phase keeps the loss of the first (T1.9), and each objective is least in its own
-    phase (T1.10). A second phase without the limit on the loss serves nobody.
+    """The second phase keeps the loss of the first (T1.9).
+
+    Each objective is least in its own phase (T1.10). A second phase without the limit on the loss
+    serves nobody.
     """
     made, power, demand = random_question(seed, load=load)
     first = Programme(made).solve(power, demand)
@@ -185,8 +187,9 @@ def test_second_phase(seed, load):
 @MANY
 @given(seed=SEEDS)
 def test_floor_loses_few_instances(seed):
-    """A basic optimum has at most 2 S + O C rows that are not whole, so floors lose no more
-    instances than that, and repair wins some of them back.
+    """A basic optimum has at most 2 S + O C rows that are not whole.
+
+    Floors lose no more instances than that, and repair wins some of them back.
     """
     made, power, demand = random_question(seed, sites=3, gpus=60)
     point = Programme(made, free=True).solve(power, demand)
@@ -216,8 +219,10 @@ def test_exchange_finds_what_repair_misses():
 
 
 def test_configured_instances_stay():
-    """What was configured stays where GPUs are left, so that it need not load again; what is then
-    left becomes instances of the degree in use. Warm instances stay only where power is left.
+    """What was configured stays where GPUs are left, so that it need not load again.
+
+    What is then left becomes instances of the degree in use. Warm instances stay only where power
+    is left.
     """
     rows = [(0, 1, 1.0, 1.0, 1.0), (0, 2, 1.8, 1.8, 0.5)]
     made = fleet(rows, [8])
@@ -265,8 +270,10 @@ def large(sites=50, gpus=1000, origins=4, per_kind=40):
 
 @pytest.mark.parametrize("second", ["latency", "power"])
 def test_fifty_sites_within_a_second_and_half_a_percent(second):
-    """A slot of 50 sites × 9 classes × 1,440 rows: plan and flows within half a percent of the
-    bound. It takes some tenths of a second; the limit leaves room for a busy machine.
+    """A slot of 50 sites × 9 classes × 1,440 rows.
+
+    Plan and flows within half a percent of the bound. It takes some tenths of a second; the limit
+    leaves room for a busy machine.
     """
     made, power, demand = large()
     planner, sender = Planner(made, second), Sender(made)
