@@ -201,6 +201,7 @@ class _Engine:
         self.outcome = np.full(count, PENDING, dtype=np.int64)
         self.place = np.full(count, -1, dtype=np.int64)
         self.done: list[tuple[float, int]] = []
+        self.origin = requests.origin.tolist()
         classes = instance.tables["classes"]
         mean_in = classes["input_tokens"].to_numpy(dtype=np.float64)
         mean_out = classes["output_tokens"].to_numpy(dtype=np.float64)
@@ -209,12 +210,10 @@ class _Engine:
         self.reading = (requests.input_tokens / mean_in[code]).tolist()
         following = np.maximum(mean_out[code] - 1, 1)
         self.writing = ((requests.output_tokens - 1) / following).tolist()
-        # By site, when the first token must be there.
-        allowed = profile.ttft_limit[code] * (1 + _ROUNDING) + requests.arrival_s
-        self.latest_first = [
-            (allowed - instance.rtt_s[requests.origin, s]).tolist()
-            for s in range(len(instance.sites))
-        ]
+        self.latest_first = (
+            requests.arrival_s + profile.ttft_limit[code] * (1 + _ROUNDING)
+        ).tolist()
+        self.trip = instance.rtt_s.tolist()
         self.ttft, self.rest = profile.ttft.tolist(), (profile.e2e - profile.ttft).tolist()
         self.alike = _alike(profile)
         self.planned: Dispatch = decisions.at(0, instance.arcs.shape)
@@ -234,9 +233,9 @@ class _Engine:
 
     def in_time(self, request: int, row: int, now: float) -> bool:
         """Whether the first token could still be in time if the request began now."""
-        reading = self.ttft[row] * self.reading[request]
-        latest = self.latest_first[self.place[request]][request]
-        return bool(now + reading <= latest)
+        first = now + self.ttft[row] * self.reading[request]
+        trip = self.trip[self.origin[request]][self.place[request]]
+        return bool(first + trip <= self.latest_first[request])
 
     def give_up(self, request: int) -> None:
         """Drop a request that has waited for too long."""

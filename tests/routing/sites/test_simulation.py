@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from optmodels.errors import InputError, UsageError
 from optmodels.policy import frozen, replay
-from optmodels.routing.sites.control import Controller
 from optmodels.routing.sites.dispatch import Decisions, Dispatch
-from optmodels.routing.sites.fleet import Fleet
 from optmodels.routing.sites.instance import RoutingInstance
 from optmodels.routing.sites.policies import POLICIES
+from optmodels.routing.sites.policies.heron import Heron
 from optmodels.routing.sites.profile import integers
 from optmodels.routing.sites.replay import RoutingEnvironment
 from optmodels.routing.sites.requests import Requests, poisson_requests, requests_from
@@ -284,22 +283,14 @@ def test_relief_slows_servers_down_instead_of_losing_them() -> None:
     instance = clocked(2, periods=2, gpus=64, power_kw=40.0, load=2)
     environment = RoutingEnvironment(instance)
     replay(environment, POLICIES["power-capping"]())
+    heron = Heron()
+    replay(RoutingEnvironment(instance), heron)
     arriving = poisson_requests(instance, np.random.default_rng(0))
     power = np.full((600, 3), 40.0)
     drawn = environment.decisions.at(0, instance.arcs.shape).running @ instance.profile.kw
     power[150:] = 0.6 * drawn
-    controller = Controller(Fleet.of(instance))
-    demand = instance.demand[0]
-
-    def step_down(site: int, running: np.ndarray, limit_kw: float) -> np.ndarray:
-        every = np.zeros(instance.arcs.shape[1:], dtype=np.int64)
-        every[site] = running
-        most = np.zeros(3)
-        most[site] = limit_kw
-        return controller.shed(every, most, demand)[site]
-
     off = simulate(instance, environment.decisions, arriving, power_kw=power)
-    slow = simulate(instance, environment.decisions, arriving, power_kw=power, relief=step_down)
+    slow = simulate(instance, environment.decisions, arriving, power_kw=power, relief=heron.relief)
     assert off.seconds_over_power == slow.seconds_over_power == 0
     assert slow.counts["lost"] < 0.7 * off.counts["lost"]
     assert slow.goodput_per_s > off.goodput_per_s

@@ -6,6 +6,8 @@ from abc import abstractmethod
 
 from optmodels.policy import FloatArray, Observation, Policy
 from optmodels.routing.sites.dispatch import Dispatch
+from optmodels.routing.sites.policies.least_power import shed
+from optmodels.routing.sites.profile import IntArray
 from optmodels.routing.sites.replay import DEMAND, POWER, RoutingHeader
 
 
@@ -50,3 +52,11 @@ class RoutingPolicy(Policy):
         """Requests that arrive in this period [1/s], shape (O, C)."""
         now: FloatArray = observation.past[DEMAND][-1]
         return now
+
+    def relief(self, site: int, running: IntArray, limit_kw: float) -> IntArray:
+        """Servers of a site that go on when its power falls within a period, shape (R,).
+
+        What the site does by itself, before anybody decides anew; by default it switches instances
+        off, all rows in proportion (`optmodels.routing.sites.simulation`).
+        """
+        return shed(running, self.header.profile.kw, limit_kw)

@@ -151,6 +151,10 @@ class SiteBySite(RoutingPolicy):
         """What of a site's instances runs on the power that it has, shape (R,)."""
         return shed(running, self.added_kw, limit_kw)
 
+    def relief(self, site: int, running: IntArray, limit_kw: float) -> IntArray:
+        """Do within a period what is done at its start."""
+        return self.within_power(running, limit_kw)
+
     def _settings(self, load: FloatArray) -> IntArray:
         """Of each pool, the setting that carries its load with the least power, shape (S, R)."""
         profile = self.header.profile

@@ -18,6 +18,7 @@ every period in which nobody has to be turned away for that.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -146,6 +147,8 @@ class Heron(RoutingPolicy):
         )
         slot_seconds = header.period_seconds * header.periods_per_slot
         self._reload_share = min(1.0, header.reload_seconds / slot_seconds)
+        self._short = False
+        self._demand = np.zeros((fleet.origins, fleet.classes))
         self._configured: IntArray = np.zeros((fleet.sites, len(fleet.degrees)), dtype=np.int64)
         self._running: IntArray = np.zeros((fleet.sites, fleet.rows), dtype=np.int64)
 
@@ -166,18 +169,45 @@ class Heron(RoutingPolicy):
 
     def dispatch(self, observation: Observation) -> Dispatch:
         """Run and send the best of what is configured, with room to spare where that is free."""
+        self._demand = self.demand(observation)
+        # Where somebody was turned away in the period before, this one is likely to be as short.
+        exact = self._controlled(observation, 0.0) if self._short else None
+        if exact is None or exact.whole:
+            roomy = self._controlled(observation, self.spare)
+            exact = roomy if roomy.whole else exact or self._controlled(observation, 0.0)
+        self._short = not exact.whole
+        self._running = exact.dispatch.running
+        return exact.dispatch
+
+    def relief(self, site: int, running: IntArray, limit_kw: float) -> IntArray:
+        """Step down at this site, the least loss for each kW first."""
+        header = self.header
+        every = np.zeros((len(header.sites), header.profile.count), dtype=np.int64)
+        every[site] = running
+        least = np.zeros(len(header.sites))
+        least[site] = max(limit_kw - header.backup_kw[site], 0.0)
+        kept: IntArray = self._controller.shed(every, least, self._demand)[site]
+        return kept
+
+    def _controlled(self, observation: Observation, spare: float) -> _Choice:
+        """Run what serves the demand and some spare, and send the demand."""
+        demand = self._demand
         effective, _ = observation.state.loading.after(self._configured)
-        demand = self.demand(observation)
-        for margin in dict.fromkeys((self.spare, 0.0)):
-            found = self._controller.control(
-                observation.past[POWER][-1],
-                demand * (1 + margin),
-                self._configured,
-                effective=effective,
-                planned=self._running,
-            ).dispatch
-            sent = self._sender.send(found.running, demand, np.minimum(effective, found.configured))
-            if sent.lost <= _NOTHING * float(demand.sum(axis=0) @ self.header.weight):
-                break
-        self._running = found.running
-        return Dispatch(found.configured, found.running, sent.flow)
+        found = self._controller.control(
+            observation.past[POWER][-1],
+            demand * (1 + spare),
+            self._configured,
+            effective=effective,
+            planned=self._running,
+        ).dispatch
+        sent = self._sender.send(found.running, demand, np.minimum(effective, found.configured))
+        whole = sent.lost <= _NOTHING * float(demand.sum(axis=0) @ self.header.weight)
+        return _Choice(Dispatch(found.configured, found.running, sent.flow), whole)
+
+
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """A dispatch, and whether it turns nobody away."""
+
+    dispatch: Dispatch
+    whole: bool

@@ -118,7 +118,7 @@ class Reactive(RoutingPolicy):
 
     def __init__(
         self,
-        interval_seconds: float = 15.0,
+        interval_seconds: float = 30.0,
         gain: float = 0.5,
         least_share: float = 1e-3,
         degree: int | None = None,
