@@ -28,6 +28,7 @@ _MODULES = {
     "scaling.job": "optmodels.scaling.job",
     "scaling.cluster": "optmodels.scaling.cluster",
     "rightsizing.sites": "optmodels.rightsizing.sites",
+    "routing.sites": "optmodels.routing.sites",
     "placement.accelerators": "optmodels.placement.accelerators",
 }
 

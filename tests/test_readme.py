@@ -50,7 +50,13 @@ def test_links_of_the_documents_lead_somewhere():
 
 
 @pytest.mark.parametrize(
-    "page", ["scaling-cluster.md", "rightsizing-sites.md", "placement-accelerators.md"]
+    "page",
+    [
+        "scaling-cluster.md",
+        "rightsizing-sites.md",
+        "routing-sites.md",
+        "placement-accelerators.md",
+    ],
 )
 def test_python_examples_of_the_documents(page):
     """Every Python example of a page gives the output it shows."""

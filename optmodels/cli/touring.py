@@ -19,6 +19,7 @@ SHOWN = {
     "scaling.job": "scaling/job/unknown-length-96h",
     "scaling.cluster": "scaling/cluster/two-days-12-servers",
     "rightsizing.sites": "rightsizing/sites/four-sites-28d",
+    "routing.sites": "routing/sites/four-sites-4h",
     "placement.accelerators": "placement/accelerators/four-nodes-20-apps",
 }
 
