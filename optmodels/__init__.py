@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from optmodels.policy import Observation, Policy
     from optmodels.registry import problems
     from optmodels.solver import explain_model, solve_model
-    from optmodels.studies import Study, study
+    from optmodels.studies import AdviceCurve, Gaps, Study, advice_curve, gaps, study
     from optmodels.trade_off import Frontier, frontier
 
 _HOME = {
@@ -43,25 +43,33 @@ _HOME = {
     "problems": "optmodels.registry",
     "explain_model": "optmodels.solver",
     "solve_model": "optmodels.solver",
+    "AdviceCurve": "optmodels.studies",
+    "Gaps": "optmodels.studies",
     "Study": "optmodels.studies",
+    "advice_curve": "optmodels.studies",
+    "gaps": "optmodels.studies",
     "study": "optmodels.studies",
     "Frontier": "optmodels.trade_off",
     "frontier": "optmodels.trade_off",
 }
 
 __all__ = [
+    "AdviceCurve",
     "Comparison",
     "Frontier",
+    "Gaps",
     "Instance",
     "Observation",
     "Plan",
     "Policy",
     "Study",
+    "advice_curve",
     "check",
     "compare",
     "explain",
     "explain_model",
     "frontier",
+    "gaps",
     "generate",
     "load",
     "problems",

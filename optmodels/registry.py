@@ -29,6 +29,8 @@ _MODULES = {
     "scaling.cluster": "optmodels.scaling.cluster",
     "rightsizing.sites": "optmodels.rightsizing.sites",
     "routing.sites": "optmodels.routing.sites",
+    "routing.pipeline": "optmodels.routing.pipeline",
+    "placement.edge": "optmodels.placement.edge",
     "placement.accelerators": "optmodels.placement.accelerators",
 }
 
@@ -121,6 +123,8 @@ class Problem:
     soft
         What the sentences of `explain` mean where an instance that has some can be solved all the
         same ("some jobs must be late"); None where it cannot.
+    planner
+        The policy that plans with a forecast, by which losses are told apart (`om.gaps`).
     objectives
         What a trade-off may be about: names of objectives, each with the column of the plan's
         `Cost` that holds it. The least of each must be worth having: costs, not yields.
@@ -148,6 +152,7 @@ class Problem:
     series: Callable[[Any], Series]
     baseline: str
     soft: str | None = None
+    planner: str | None = None
     objectives: Mapping[str, str] = field(default_factory=dict)
     weighted: Callable[..., Weighted] | None = None
 

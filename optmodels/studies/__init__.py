@@ -3,12 +3,15 @@
 Rooms: `cell` (what is to be computed, and the key by which a result is found again), `source`
 (which code a result depends on), `work` (computing one cell), `store` (a folder of results that
 survives a kill), `engine` (executors), `cluster` (that of a dask scheduler), `study` (the verb and
-its table), `confidence` (intervals and paired tests), `tables` (writing them).
+its table), `confidence` (intervals and paired tests), `tables` (writing them), `gaps` (where a
+distance to the optimum comes from), `advice` (good and bad advice), `drawing`.
 """
 
 from __future__ import annotations
 
+from optmodels.studies.advice import AdviceCurve, advice_curve
 from optmodels.studies.engine import EngineError
+from optmodels.studies.gaps import Gaps, gaps
 from optmodels.studies.study import Study, study
 
-__all__ = ["EngineError", "Study", "study"]
+__all__ = ["AdviceCurve", "EngineError", "Gaps", "Study", "advice_curve", "gaps", "study"]

@@ -222,13 +222,20 @@ def _of_replay(problem: registry.Problem) -> list[Any]:
 def _made(policy: Policy) -> str:
     """What a policy is and how it was made, whatever it has done since.
 
-    A constructor keeps its arguments under their names; of one that does not, all attributes count.
+    Raises
+    ------
+    UsageError
+        Its constructor does not keep its arguments under their own names.
     """
-    names = list(signature(type(policy)).parameters)
+    kind = type(policy)
     attributes = vars(policy)
-    if all(name in attributes for name in names):
-        attributes = {name: attributes[name] for name in names}
-    return identity([type(policy), attributes])
+    lost = [name for name in signature(kind).parameters if name not in attributes]
+    if lost:
+        raise UsageError(
+            f"A study cannot tell one {kind.__name__} from another: its constructor does not keep "
+            f"{', '.join(lost)}. Fix: assign each argument to an attribute of the same name."
+        )
+    return identity([kind, {name: attributes[name] for name in signature(kind).parameters}])
 
 
 def identity(thing: Any) -> str:

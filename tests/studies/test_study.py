@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 
 import optmodels as om
+from optmodels import registry
 from optmodels.errors import InfeasibleError, UsageError
 from optmodels.studies import EngineError, work
 from optmodels.studies.cell import grid, identity
@@ -289,6 +291,26 @@ def test_wrong_usage(options: dict[str, Any], words: str) -> None:
     """Each gives one sentence that says what is allowed, before anything is computed."""
     with pytest.raises(UsageError, match=words):
         om.study(**{"instances": JOBS[:1], **options})
+
+
+@pytest.mark.parametrize("name", om.problems())
+def test_every_policy_can_be_told_from_others(name: str) -> None:
+    """Constructors keep their arguments by name, so that a store knows what made a result."""
+    problem = registry.problem(name)
+    for label in problem.policies:
+        policy = problem.policy(label)
+        assert set(signature(type(policy)).parameters) <= set(vars(policy)), label
+
+
+def test_a_policy_that_forgets_its_options_is_refused() -> None:
+    """Otherwise a store would give one policy's results for another's."""
+
+    class Forgetful(AtOnce):
+        def __init__(self, speed: float) -> None:
+            self._fast = speed > 1
+
+    with pytest.raises(UsageError, match="does not keep speed"):
+        om.study(JOBS[:1], {"p": Forgetful(2.0)})
 
 
 def test_values_have_an_identity() -> None:

@@ -232,12 +232,12 @@ class RandomDevice(Breadth):
     randomised = True
 
     def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
+        self.seed = seed
 
     def reset(self, header: AcceleratorsHeader) -> None:
         """Start the draws anew."""
         super().reset(header)
-        self._rng = np.random.default_rng(self._seed)
+        self._rng = np.random.default_rng(self.seed)
 
     def choose(self, nodes: Sequence[int], application: Application, placement: Placement) -> int:
         """Draw a kind among those with a node that fits."""

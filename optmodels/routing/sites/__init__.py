@@ -80,6 +80,7 @@ PROBLEM = Problem(
     certify=certify,
     series=series,
     baseline="weighted-round-robin",
+    planner="heron",
     objectives=OBJECTIVES,
     weighted=weighted,
     soft="some requests must be lost",

@@ -100,6 +100,7 @@ PROBLEM = Problem(
     certify=certify,
     series=series,
     baseline="fcfs",
+    planner="receding-horizon",
     objectives=OBJECTIVES,
     weighted=weighted,
     soft="some jobs must be late",

@@ -109,6 +109,7 @@ PROBLEM = Problem(
     certify=certify,
     series=series,
     baseline="run-now",
+    planner="receding-horizon",
     objectives=OBJECTIVES,
     weighted=weighted,
 )

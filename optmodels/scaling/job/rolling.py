@@ -54,7 +54,7 @@ class RollingJob(JobPolicy):
                 f"A rolling horizon got {commit_slots} slots to commit and {parts} parts; "
                 "allowed: at least 1 of each."
             )
-        self._hours, self._commit, self._parts = window_hours, commit_slots, parts
+        self.window_hours, self.commit_slots, self.parts = window_hours, commit_slots, parts
         self.driver: RollingHorizon | None = None
 
     def start(self) -> None:
@@ -63,8 +63,11 @@ class RollingJob(JobPolicy):
         from optmodels.rolling import RollingHorizon
         from optmodels.scaling.job.window import JobWindow
 
-        slots = max(int(np.ceil(self._hours / self.header.slot_hours - 1e-9)), self._commit)
-        self.driver = RollingHorizon(JobWindow(self._parts), window=slots, commit=self._commit)
+        slots = int(np.ceil(self.window_hours / self.header.slot_hours - 1e-9))
+        commit = self.commit_slots
+        self.driver = RollingHorizon(
+            JobWindow(self.parts), window=max(slots, commit), commit=commit
+        )
         self.driver.reset(self.header)
 
     def wish(self, observation: Observation) -> float:

@@ -1,0 +1,89 @@
+"""Drawings of studies; matplotlib is imported here and nowhere else in these rooms.
+
+Told apart without colour: by grey, hatching, line and marker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optmodels.studies.gaps import LOSSES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from optmodels.studies.advice import AdviceCurve
+    from optmodels.studies.gaps import Gaps
+
+_FILLS: dict[str, dict[str, Any]] = {
+    "horizon_loss": {"facecolor": "0.35", "hatch": ""},
+    "forecast_loss": {"facecolor": "0.65", "hatch": "//"},
+    "commitment_loss": {"facecolor": "0.9", "hatch": ".."},
+}
+_MARKERS = "os^Dv<>PX*"
+_LINES = ("-", "--", "-.", ":")
+
+
+def new_axes(width: float = 7.0, height: float = 4.2) -> Axes:
+    """Axes of a figure of their own, outside pyplot: nothing to close, nothing shown."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def draw_gaps(found: Gaps, ax: Axes | None = None) -> Axes:
+    """Losses of each policy as bars one behind the other; see `Gaps.plot`."""
+    shares = found.shares()
+    if ax is None:
+        ax = new_axes(height=1.6 + 0.3 * len(shares))
+    place = np.arange(len(shares))
+    start = np.zeros(len(shares))
+    for loss in LOSSES:
+        width = 100 * shares[loss].to_numpy()
+        words = loss.replace("_", " ")
+        # A policy that beats the planner goes back by what it gains.
+        ax.barh(place, width, left=start, edgecolor="0", linewidth=0.6, label=words, **_FILLS[loss])
+        start = start + width
+    ax.plot(start, place, linestyle="", marker="D", color="0", markersize=4, label="in all")
+    ax.axvline(0.0, color="0", linewidth=0.8)
+    ax.set_yticks(place, shares["policy"].tolist())
+    ax.invert_yaxis()
+    ax.set_xlabel("above the optimum [%]")
+    count = found.frame["instance"].nunique()
+    ax.set_title(f"planner: {found.planner}; mean of {count} instances")
+    ax.legend(loc="best", fontsize="small")
+    return ax
+
+
+def draw_advice(curve: AdviceCurve, ax: Axes | None = None) -> Axes:
+    """Ratios over the quality of the advice; see `AdviceCurve.plot`."""
+    if ax is None:
+        ax = new_axes()
+    for number, (name, rows) in enumerate(curve.frame.groupby("policy", sort=False)):
+        shade = str(0.0 + 0.12 * (number % 5))
+        style: dict[str, Any] = {
+            "color": shade,
+            "marker": _MARKERS[number % len(_MARKERS)],
+            "linestyle": _LINES[number % len(_LINES)],
+        }
+        ax.plot(rows["share"], rows["mean"], markersize=4, label=str(name), **style)
+        if rows["low"].notna().all():
+            ax.fill_between(rows["share"], rows["low"], rows["high"], color=shade, alpha=0.12, lw=0)
+        if rows["proven_mean"].notna().all():
+            ax.plot(
+                rows["share"],
+                rows["proven_mean"],
+                color=shade,
+                linewidth=0.8,
+                linestyle=(0, (1, 1)),
+                marker=style["marker"],
+                markersize=3,
+                markerfacecolor="1",
+                label=f"{name}, proven",
+            )
+    ax.set_xlabel(f"share of {curve.kind} advice (0: perfect)")
+    ax.set_ylabel("cost over optimum")
+    ax.legend(fontsize="small")
+    return ax
