@@ -7,9 +7,10 @@ method     what it is
            takes no time and sharing is not "additive"; refused elsewhere
 "columns"  every set of applications that a node can host is listed, and one chosen for each node.
            Exact for everything, if the list is complete
-"auto"     "columns" where the list is complete; else "rows" where these are exact; else the sets
-           listed so far, with the bound of the rows, which leave out the time to load models. These
-           two searches end after `CUT_SECONDS` each where no limit is given: neither proves much
+"auto"     "columns" where the list is complete (where rows are exact: and short); else "rows" where
+           these are exact; else the sets listed so far, with the bound of the rows, which leave out
+           the time to load models. Neither of these two searches proves much: they end after
+           `CUT_SECONDS` each where no limit is given
 =========  =========================================================================================
 
 Whichever is used, the placement is audited, its objective is the audit's, and it must not be worse
@@ -39,6 +40,8 @@ from optmodels.policy import replay
 
 METHODS = ("auto", "rows", "columns")
 
+#: Sets that "auto" looks at where there are exact rows to fall back to.
+SHORT_LIST = 20_000
 #: Limit of each of the two searches where the list of sets was cut and no limit was given [s].
 CUT_SECONDS = 20.0
 
@@ -156,7 +159,9 @@ def _search(
                 "models, or additive sharing. Fix: use 'columns'."
             )
         return _by_rows(instance, rows.data, limits)
-    columns = columns_of(instance.hardware, instance.applications, most_columns)
+    short = method == "auto" and rows.exact
+    most = min(most_columns, SHORT_LIST) if short else most_columns
+    columns = columns_of(instance.hardware, instance.applications, most)
     if columns.complete:
         return _by_columns(instance, columns, limits)
     if method == "auto" and rows.exact:
