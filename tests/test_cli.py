@@ -68,6 +68,7 @@ def test_tour_proves_the_optimum_and_shows_at_least_ten_policies() -> None:
         "rightsizing.sites": 1e-4,
         # Whole instances and loading, of which the bound knows nothing.
         "routing.sites": 0.02,
+        "routing.pipeline": 1e-4,
         "placement.accelerators": 1e-9,
     }
     # Sizing is decided once: there are fewer ways to do it badly. Of routers six are known.

@@ -54,6 +54,7 @@ def test_links_of_the_documents_lead_somewhere():
     [
         "scaling-cluster.md",
         "rightsizing-sites.md",
+        "routing-pipeline.md",
         "routing-sites.md",
         "placement-accelerators.md",
     ],

@@ -25,6 +25,8 @@ _FACTS = {
     "utilisation": ("in use", ".1%"),
     "unmet_share": ("on the grid", ".1%"),
     "out_of_sample": ("out of sample", "d"),
+    "rdma_share": ("by RDMA", ".1%"),
+    "latency_ms": ("latency [ms]", ",.2f"),
     "kept": ("hosted in time", ".0f"),
     "simulated_kept": ("the same, simulated", "d"),
     "goodput_per_s": ("goodput [1/s]", ",.2f"),

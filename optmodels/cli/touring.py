@@ -20,6 +20,7 @@ SHOWN = {
     "scaling.cluster": "scaling/cluster/two-days-12-servers",
     "rightsizing.sites": "rightsizing/sites/four-sites-28d",
     "routing.sites": "routing/sites/four-sites-4h",
+    "routing.pipeline": "routing/pipeline/five-services-9-hosts",
     "placement.accelerators": "placement/accelerators/four-nodes-20-apps",
 }
 
