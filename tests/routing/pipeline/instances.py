@@ -1,8 +1,8 @@
-"""Pipelines for tests: small ones by hand and by seed, and a judge that shares no code with them."""
+"""Pipelines for tests: by hand and by seed, and a judge that shares no code with them."""
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -50,10 +50,7 @@ def pipelines(
         ),
         "hosts": pd.DataFrame([{"host": name, **HOST, **more} for name, more in hosts.items()]),
         "services": pd.DataFrame(
-            [
-                (name, one.get("rate", 1.0), one.get("limit", 1e6))
-                for name, one in services.items()
-            ],
+            [(name, one.get("rate", 1.0), one.get("limit", 1e6)) for name, one in services.items()],
             columns=["service", "rate_per_s", "limit_ms"],
         ),
     }
@@ -70,7 +67,7 @@ def pipelines(
         candidates, columns=["service", "position", "host", "device", "ms"]
     )
     if links:
-        full = [(*link, 1e3, 0.0, 0.0)[: 2] + tuple(link[2:] or (1e3, 0.0, 0.0)) for link in links]
+        full = [(*link, 1e3, 0.0, 0.0)[:2] + tuple(link[2:] or (1e3, 0.0, 0.0)) for link in links]
         tables["links"] = pd.DataFrame(
             full, columns=["host_a", "host_b", "gb_per_s", "delay_us", "usd_per_gb"]
         )
@@ -104,7 +101,7 @@ def chain(
         ("receive", "compute", 0.0, [("client", "cpu", 0.0)]),
     ]
     service = {"stages": stages, "rate": more.pop("rate", 1.0), "limit": more.pop("limit", 1e6)}
-    links = list(zip(names[:-1], names[1:], strict=True))
+    links = list(pairwise(names))
     more = {"in_flight_usd_per_hour": 1.0, **more}
     return pipelines(hosts, links, {"only": service}, **more)
 
@@ -128,10 +125,10 @@ def small(seed: int, services: int = 1, *, tight: bool = False) -> PipelineInsta
             "rdma": rdma,
             "gpudirect": direct,
             "gpus": gpus.get(name, 0),
-            "cores": 1e6 if name == "c" else float(one_of(1.5, 4.0, 50.0) if tight else 50.0),
-            "port_gb_per_s": float(one_of(0.5, 3.0, 5.0) if tight else 5.0),
-            "rdma_usd_per_hour": round(float(rng.uniform(0, 0.4)), 3),
-            "gpudirect_usd_per_hour": round(float(rng.uniform(0, 0.3)), 3),
+            "cores": 1e6 if name == "c" else float(one_of(0.5, 1.5, 50.0) if tight else 50.0),
+            "port_gb_per_s": float(one_of(0.3, 0.8, 5.0) if tight else 5.0),
+            "rdma_usd_per_hour": round(float(rng.uniform(0, 0.15)), 3),
+            "gpudirect_usd_per_hour": round(float(rng.uniform(0, 0.1)), 3),
             "core_usd_per_hour": round(float(rng.uniform(0, 0.5)), 3),
             "gpu_usd_per_hour": round(float(rng.uniform(0, 2.0)), 3),
         }
@@ -145,7 +142,7 @@ def small(seed: int, services: int = 1, *, tight: bool = False) -> PipelineInsta
     for k in range(services):
         size, reply = (float(rng.integers(1, 40)) * 1e5 for _ in range(2))
         relay = [(v, "cpu", round(float(rng.uniform(0, 0.2)), 3)) for v in ("p", "q")]
-        work = [(v, d, round(float(rng.uniform(0.5, 6)), 3)) for v, d in _places(rng)]
+        work = [(v, d, round(float(rng.uniform(0.5, 9)), 3)) for v, d in _places(rng)]
         stages = [
             ("send", "compute", size, [("c", "cpu", 0.0)]),
             ("in", "relay", size, relay),
@@ -157,7 +154,7 @@ def small(seed: int, services: int = 1, *, tight: bool = False) -> PipelineInsta
         stages += [("out", "relay", reply, relay), ("get", "compute", 0.0, [("c", "cpu", 0.0)])]
         made[f"s{k}"] = {
             "rate": round(float(rng.uniform(10, 70)), 2),
-            "limit": round(float(rng.uniform(10, 50)), 2) if tight else 60.0,
+            "limit": round(float(rng.uniform(12, 60)), 2) if tight else 60.0,
             "stages": stages,
             "ties": [(len(stages) - 1, 2)] if rng.random() < 0.7 else [],
         }
@@ -165,7 +162,7 @@ def small(seed: int, services: int = 1, *, tight: bool = False) -> PipelineInsta
         hosts,
         links,
         made,
-        in_flight_usd_per_hour=round(float(rng.uniform(0, 0.5)), 3),
+        in_flight_usd_per_hour=round(float(rng.uniform(0, 1.0)), 3),
         copy_interference=float(one_of(0.0, 1.0, 2.5)),
         latency_at=one_of("unloaded", "busy"),
     )
@@ -214,7 +211,7 @@ class Judge:
                 for t in self.ties
             ):
                 continue
-            options = [self._options(a, b) for a, b in zip(places[:-1], places[1:], strict=True)]
+            options = [self._options(a, b) for a, b in pairwise(places)]
             found += [self._route(name, places, kinds) for kinds in product(*options)]
         return found
 

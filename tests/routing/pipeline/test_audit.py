@@ -1,0 +1,141 @@
+"""The audit: independent of the code that plans, and hard to deceive."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optmodels.errors import InfeasibleError
+from optmodels.routing.pipeline.audit import audit
+from optmodels.routing.pipeline.optimum import solve
+from tests.routing.pipeline.instances import Judge, chain, small
+
+
+def plan_tables(inst):
+    """Tables of the optimum, to be broken."""
+    return {name: frame.copy() for name, frame in solve(inst).tables.items()}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_costs_and_latencies_are_those_of_the_judge(seed: int) -> None:
+    """Costs, latency and cards of optimal plans, recomputed by code of its own."""
+    inst = small(seed, 1 + seed % 2)
+    try:
+        plan = solve(inst)
+    except InfeasibleError:
+        return
+    judge = Judge(inst)
+    usd, weighted, cards = 0.0, 0.0, set()
+    for name, rows in plan.tables["routes"].groupby("service"):
+        ordered = rows.sort_values("position")
+        places = list(zip(ordered["host"], ordered["device"], strict=True))
+        kinds = tuple(ordered["transport"])[1:]
+        route = next(
+            r
+            for r in judge.routes(str(name))
+            if r["kinds"] == kinds and [p[:2] for p in r["places"]] == places
+        )
+        usd += route["usd"]
+        weighted += judge.service[str(name)]["rate_per_s"] * route["delay"]
+        cards |= route["cards"]
+    bought = set(zip(plan.tables["cards"]["host"], plan.tables["cards"]["card"], strict=True))
+    assert bought == cards
+    assert plan.objective == pytest.approx(usd + judge.card_usd(cards), rel=1e-12)
+    rates = inst.rates.sum()
+    assert plan.cost["latency_ms"] == pytest.approx(weighted / rates, rel=1e-12)
+
+
+def breaking():
+    """Changes of a sound plan, each with the limit that it breaks."""
+
+    def cell(row, column, value):
+        def change(t):
+            t["routes"].loc[row, column] = value
+
+        return change
+
+    def drop(t):
+        t["routes"] = t["routes"].iloc[1:]
+
+    def twice(t):
+        t["routes"] = pd.concat([t["routes"], t["routes"].iloc[:1]])
+
+    def no_cards(t):
+        t["cards"] = t["cards"].iloc[:0]
+
+    def unknown_card(t):
+        t["cards"] = pd.concat(
+            [t["cards"], pd.DataFrame({"host": ["client"], "card": ["gpudirect"]})]
+        )
+
+    def card_twice(t):
+        t["cards"] = pd.concat([t["cards"], t["cards"].iloc[:1]])
+
+    def no_column(t):
+        t["routes"] = t["routes"].drop(columns="device")
+
+    def no_table(t):
+        del t["cards"]
+
+    return {
+        "known services": cell(0, "service", "nobody"),
+        "place of a stage": cell(1, "host", "server"),
+        "transport 'local'": cell(1, "transport", "local"),
+        "transport 'tcp'": cell(0, "transport", "tcp"),
+        "transport 'none'": cell(2, "transport", "none"),
+        "stages of a route": drop,
+        "stages of a route ": twice,
+        "card for rdma": no_cards,
+        "cards to buy": unknown_card,
+        "cards to buy ": card_twice,
+        "column 'device'": no_column,
+        "column 'host' of table 'cards'": no_table,
+    }
+
+
+@pytest.mark.parametrize("limit", breaking())
+def test_broken_plans_are_seen(limit: str) -> None:
+    """Every way of breaking a plan is a violation of the right name."""
+    inst = chain(("none", "offered", "offered"), gpudirect="offered", rate=1e4)
+    hosts = inst.tables["hosts"].assign(gpus=lambda t: np.where(t["host"] == "server", 100, 0))
+    inst = inst.replace(hosts=hosts)
+    tables = plan_tables(inst)
+    assert audit(inst, tables).ok
+    assert len(tables["cards"]) == 3
+    breaking()[limit](tables)
+    found = audit(inst, tables)
+    assert any(v.limit.startswith(limit.strip()) for v in found.violations), found
+
+
+def test_latency_and_capacity_are_limits() -> None:
+    """A plan for a slack question breaks the limits of a tight one."""
+    inst = chain(("none", "none", "none"), rate=300.0)
+    tables = plan_tables(inst)
+    services = inst.tables["services"].assign(limit_ms=3.76)
+    late = audit(inst.replace(services=services), tables)
+    assert [v.limit for v in late.violations] == ["latency [ms]"]
+    assert late.violations[0].value == pytest.approx(3.7696, abs=1e-6)
+    full = audit(inst.replace(gpu_busy_max=0.5), tables)
+    assert [v.where for v in full.violations] == ["GPUs of server"]
+    # 300/s × (2.2 + 0.0751) ms of one GPU.
+    assert full.violations[0].value == pytest.approx(0.3 * 2.2751011, rel=1e-6)
+
+
+def test_ties_are_audited() -> None:
+    """A reply through another gateway than its request's is seen."""
+    for seed in range(40):
+        inst = small(seed)
+        if "ties" not in inst.tables:
+            continue
+        try:
+            tables = plan_tables(inst.replace(ties=None))
+        except InfeasibleError:
+            continue
+        rows = tables["routes"].set_index("position")["host"]
+        last = len(rows) - 1
+        if rows[2] != rows[last]:
+            found = audit(inst, tables)
+            assert any(v.limit == "stages that share a host" for v in found.violations)
+            return
+    pytest.fail("no instance has an optimum that breaks its tie")
