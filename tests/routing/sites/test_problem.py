@@ -17,7 +17,7 @@ from tests.cli_runner import run
 from tests.routing.sites.instances import small, toy_h1
 
 BUNDLED = bundled() / "routing/sites/four-sites-4h"
-SIZES = {"hours": 1, "sites": 2, "gpus": 64, "classes": 3, "origins": 1}
+SIZES = {"hours": 0.5, "sites": 2, "gpus": 64, "classes": 2, "origins": 1}
 
 
 def test_every_command(tmp_path: Path) -> None:
