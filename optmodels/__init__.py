@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from optmodels.policy import Observation, Policy
     from optmodels.registry import problems
     from optmodels.solver import explain_model, solve_model
-    from optmodels.studies import AdviceCurve, Gaps, Study, advice_curve, gaps, study
+    from optmodels.studies import (
+        AdviceCurve,
+        Gaps,
+        Study,
+        Worst,
+        adversary,
+        advice_curve,
+        gaps,
+        study,
+    )
     from optmodels.trade_off import Frontier, frontier
 
 _HOME = {
@@ -46,6 +55,8 @@ _HOME = {
     "AdviceCurve": "optmodels.studies",
     "Gaps": "optmodels.studies",
     "Study": "optmodels.studies",
+    "Worst": "optmodels.studies",
+    "adversary": "optmodels.studies",
     "advice_curve": "optmodels.studies",
     "gaps": "optmodels.studies",
     "study": "optmodels.studies",
@@ -63,6 +74,8 @@ __all__ = [
     "Plan",
     "Policy",
     "Study",
+    "Worst",
+    "adversary",
     "advice_curve",
     "check",
     "compare",

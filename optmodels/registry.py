@@ -125,6 +125,10 @@ class Problem:
         same ("some jobs must be late"); None where it cannot.
     planner
         The policy that plans with a forecast, by which losses are told apart (`om.gaps`).
+    space
+        ``space(**options)``: the points among which worst cases are searched (`om.adversary`).
+    measures
+        Further measures of how bad a run is, by name.
     objectives
         What a trade-off may be about: names of objectives, each with the column of the plan's
         `Cost` that holds it. The least of each must be worth having: costs, not yields.
@@ -153,6 +157,8 @@ class Problem:
     baseline: str
     soft: str | None = None
     planner: str | None = None
+    space: Callable[..., Any] | None = None
+    measures: Mapping[str, Callable[..., float]] = field(default_factory=dict)
     objectives: Mapping[str, str] = field(default_factory=dict)
     weighted: Callable[..., Weighted] | None = None
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from optmodels.cli import judging, listing, making, solving, touring, trading
+from optmodels.cli import attacking, judging, listing, making, solving, touring, trading
 from optmodels.cli.running import debugging, guarded
 
 app = typer.Typer(
@@ -78,6 +78,14 @@ for command, name, lines in (
         (
             "optmodels frontier instances/scaling/job/elastic-profile-72h",
             f"optmodels frontier {_FOLDER} --objectives switching_g,execution_g --out front.png",
+        ),
+    ),
+    (
+        attacking.adversary,
+        "adversary",
+        (
+            "optmodels adversary scaling.job roro --measure published-excess --out worst",
+            "optmodels adversary scaling.job lacs --evaluations 500 --seed 3 --json",
         ),
     ),
     (judging.explain, "explain", (f"optmodels explain {_FOLDER}",)),

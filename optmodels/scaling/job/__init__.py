@@ -3,7 +3,7 @@
 Rooms: `instance` (data), `model` (the mathematics), `audit` (what a plan costs), `optimum` (the
 oracle), `weighted` (its trade-offs), `replay` (a run under a policy), `policies`,
 `threshold_policies` and `rolling` with its `window` (who decides), `guarantees` (what is proven),
-`synthetic` and `from_trace` (where instances come from).
+`synthetic` and `from_trace` (where instances come from), `staircase` (where worst cases are).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from optmodels.scaling.job.instance import JobInstance
 from optmodels.scaling.job.limits import explain
 from optmodels.scaling.job.optimum import METHODS, solve
 from optmodels.scaling.job.replay import JobEnvironment, decisions
+from optmodels.scaling.job.staircase import StaircaseSpace, published_excess
 from optmodels.scaling.job.weighted import OBJECTIVES, weighted
 
 #: Changes of the number of servers below this share of the largest are rounding, not switches.
@@ -110,6 +111,8 @@ PROBLEM = Problem(
     series=series,
     baseline="run-now",
     planner="receding-horizon",
+    space=StaircaseSpace,
+    measures={"published-excess": published_excess},
     objectives=OBJECTIVES,
     weighted=weighted,
 )
