@@ -30,8 +30,10 @@ ABSOLUTE_TOLERANCE = 1e-9
 #: Reduced costs above this share of the largest cost of a row are rounding.
 _ROUNDING = 1e-9
 
-#: Rows let in at a time, for each site and class.
+#: Rows let in at a time, for each site and class; and how many are kept for the next period, as a
+#: multiple of those of the first phase.
 _ENTRIES = 2
+_KEPT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +167,7 @@ class Programme:
         )
         if free:
             self._any_number = self._any_number[:0]
+        self._entered = np.zeros_like(self._first)
         nothing = np.zeros((1, fleet.sites))
         data = model_data(
             fleet,
@@ -251,7 +254,12 @@ class Programme:
 
     def _sift(self, costs: Costs, limit: FloatArray | None) -> tuple[Solution, float]:
         """Solve with a few rows, and let those in that pay, until none does."""
-        active = self._first.copy()
+        # Rows that were let in lately pay again, more often than not.
+        if self._entered.sum() > _KEPT * self._first.sum():
+            self._entered[:] = False
+        active = self._first | self._entered
+        if self._entered.any():
+            self._live.update(most_running=self._limit(active, limit))
         seconds = 0.0
         while True:
             solution = self._live.solve().require()
@@ -262,6 +270,7 @@ class Programme:
             if not entering.any():
                 return solution, seconds
             active |= entering
+            self._entered |= entering
             self._live.update(most_running=self._limit(active, limit))
 
     def _entering(self, costs: Costs, solution: Solution, active: BoolArray) -> BoolArray:

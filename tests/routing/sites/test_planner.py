@@ -254,7 +254,7 @@ def test_loading_keeps_a_planner_from_changing():
 
 
 def large(sites=50, gpus=1000, origins=4, per_kind=40):
-    """Fifty sites, nine classes, 1,440 rows; four degrees; demand beyond what the power serves."""
+    """Fifty sites, nine classes, 1,440 rows of four degrees; 160 % of what the power serves."""
     rng = np.random.default_rng(0)
     rows = random_rows(rng, 9, per_kind, degrees=(1, 2, 4, 8))
     rtt = rng.uniform(0.002, 0.05, (origins, sites))
@@ -263,9 +263,13 @@ def large(sites=50, gpus=1000, origins=4, per_kind=40):
     made = fleet(rows, np.full(sites, gpus), ok=ok, rtt_s=rtt, origins=origins)
     power = gpus * rng.uniform(0.05, 0.9, sites)
     share = rng.dirichlet(np.ones(origins * 9) * 3).reshape(origins, 9)
-    whole_loss = share * 1e6
-    capacity = whole_loss.sum() - least(made, power, whole_loss)
-    return made, power, share * capacity * 1.6
+    programme, low, high = Programme(made, free=True), 0.0, 1e6
+    for _ in range(12):
+        asked = (low + high) / 2
+        # Power for 1 of 1.6 requests: three eighths are lost.
+        enough = programme.solve(power, share * asked).lost <= 0.375 * asked
+        low, high = (asked, high) if enough else (low, asked)
+    return made, power, share * low
 
 
 @pytest.mark.parametrize("second", ["latency", "power"])
@@ -277,12 +281,12 @@ def test_fifty_sites_within_a_second_and_half_a_percent(second):
     """
     made, power, demand = large()
     planner, sender = Planner(made, second), Sender(made)
-    begin = time.perf_counter()
+    begin = time.process_time()
     plan = planner.plan(power, demand)
     sent = sender.send(plan.running, demand)
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     assert_allowed(made, power, plan.running, plan.configured)
     served = float((demand.sum(axis=0) * made.weight).sum()) - plan.bound
     assert plan.bound > 0
     assert sent.lost - plan.bound <= 0.005 * served
-    assert seconds < 5.0
+    assert seconds < 3.0
