@@ -256,16 +256,16 @@ class Reactive(RoutingPolicy):
         self, site: int, frequency: int, load: FloatArray, instances: int
     ) -> tuple[IntArray, IntArray]:
         """Rows and instances at which a site settles: the smallest batch that carries the load."""
-        profile, most = self.header.profile, self.most_batch[site]
-        at_frequency = self.settings.row[frequency]
-        rows, busy = np.empty(0, dtype=np.int64), np.empty(0)
-        for batch in range(int(most.max()) + 1):
-            rows = at_frequency[np.minimum(batch, most), np.arange(len(load))]
-            rows = rows[(rows >= 0) & (load > 0)]
-            busy = load[profile.row_class[rows]] / profile.rate[rows]
-            if busy.sum() <= instances:
-                break
-        return rows, _shared(busy, instances)
+        settings, most = self.settings.row[frequency], self.most_batch[site]
+        batches = np.arange(int(most.max()) + 1)[:, None]
+        # The row of each class at each batch, no larger than the class allows.
+        rows = settings[np.minimum(batches, most), np.arange(len(load))]
+        served = (rows >= 0) & (load > 0)
+        busy = np.where(served, load / self.header.profile.rate[rows], 0.0)
+        suffices = busy.sum(axis=1) <= instances
+        batch = int(np.argmax(suffices)) if suffices.any() else len(suffices) - 1
+        held = served[batch]
+        return rows[batch][held], _shared(busy[batch][held], instances)
 
 
 def _shared(busy: FloatArray, instances: int) -> IntArray:
