@@ -43,10 +43,8 @@ from optmodels.routing.sites.foresight import (
 )
 from optmodels.routing.sites.hulls import Columns, all_columns
 from optmodels.routing.sites.instance import RoutingInstance
-from optmodels.routing.sites.model import formulation, model_data
 from optmodels.routing.sites.prices import least_losses
 from optmodels.routing.sites.sending import Sender
-from optmodels.solver import solve_model
 
 METHODS = ("auto", "repair", "milp")
 
@@ -175,6 +173,9 @@ def _by_milp(
     Where loading takes longer than a period, the formulation ends it after one: its bound holds all
     the same, and its plan is judged with the true loading.
     """
+    from optmodels.routing.sites.model import formulation, model_data
+    from optmodels.solver import solve_model
+
     fleet = question.fleet
     columns = all_columns(fleet)
     if seconds <= 0 or not len(columns):

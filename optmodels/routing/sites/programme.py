@@ -13,15 +13,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from optmodels.policy import FloatArray
 from optmodels.routing.sites.fleet import BoolArray, Fleet
 from optmodels.routing.sites.hulls import Columns, needed_columns
-from optmodels.routing.sites.model import model_data, relaxation
-from optmodels.solver import LiveModel, Solution
-from optmodels.solver.template.program import Formulation
+
+if TYPE_CHECKING:
+    from optmodels.solver import Solution
+    from optmodels.solver.template.program import Formulation
 
 #: By how much the second phase may lose more than the first: relative, and absolute [1/s].
 RELATIVE_TOLERANCE = 1e-6
@@ -153,6 +155,9 @@ class Programme:
         free: bool = False,
         columns: Columns | None = None,
     ) -> None:
+        from optmodels.routing.sites.model import model_data
+        from optmodels.solver import LiveModel
+
         timed = costs is not None and costs.timed
         self.fleet = fleet
         self.columns = columns or needed_columns(fleet, free_degree=free, timed=timed)
@@ -369,6 +374,9 @@ class Programme:
 @cache
 def _traced() -> Formulation:
     """The relaxation, traced once for all programmes."""
+    from optmodels.routing.sites.model import relaxation
+    from optmodels.solver.template.program import Formulation
+
     return Formulation(relaxation())
 
 
