@@ -1,0 +1,237 @@
+"""Policies of failover: FailLite's mechanisms, one by one and together, and their rivals.
+
+==================  =============================  =====================================
+policy              warm backups                   when a server fails
+==================  =============================  =====================================
+full-warm           full size, of all that fit     nothing is loaded
+full-cold           none                           full size is loaded
+full-warm-cold      full size, critical only       full size is loaded
+small-cold          none                           the heuristic of `recovering`
+small-cold-prog     none                           the same, progressively
+faillite-noprog     best sizes, critical only      the heuristic
+faillite            best sizes, critical only      the heuristic, progressively
+faillite-cover      as many as possible first      the heuristic, progressively
+faillite-greedy     greedy sizes, critical only    the heuristic, progressively
+faillite-tuned      as faillite, with a chosen     the heuristic, progressively
+                    headroom
+==================  =============================  =====================================
+
+The paper (FailLite, arXiv:2504.15856) names baselines of full size; these definitions are ours.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optmodels.ensembles.failover.actions import NONE, Recovery, Warm, no_recovery, no_warm
+from optmodels.ensembles.failover.headroom import choose_headroom
+from optmodels.ensembles.failover.instance import FailoverInstance
+from optmodels.ensembles.failover.recovering import (
+    Free,
+    Room,
+    choose,
+    order_of,
+    plain,
+    progressive,
+)
+from optmodels.ensembles.failover.replay import FailoverHeader
+from optmodels.ensembles.failover.warm_backups import greedy_backups, place_backups
+from optmodels.policy import Observation, Policy
+
+IntArray = NDArray[np.int64]
+
+#: Gap and number of nodes at which policies stop looking for better warm backups. There is no limit
+#: of time, so that the same question has the same answer everywhere.
+POLICY_GAP, POLICY_NODES = 1e-3, 100
+
+
+class FailoverPolicy(Policy):
+    """Warm backups once, then a recovery for each failure; subclasses say which."""
+
+    def reset(self, header: FailoverHeader) -> None:
+        """Take down what is told."""
+        self._told = header.told
+
+    def decide(self, observation: Observation) -> Warm | Recovery:
+        """Place warm backups at first, recover afterwards."""
+        if observation.slot == 0:
+            return self.place(self._told)
+        return self.recover(self._told, observation.state.room)
+
+    @abstractmethod
+    def place(self, told: FailoverInstance) -> Warm:
+        """Warm backups."""
+
+    @abstractmethod
+    def recover(self, told: FailoverInstance, room: Room) -> Recovery:
+        """What is loaded in the room that a failure leaves."""
+
+
+def full_size(told: FailoverInstance, applications: IntArray) -> Warm:
+    """Warm backups of full size: critical and heavy ones first, then large ones, worst fit."""
+    warm = no_warm(len(told.applications))
+    nothing = np.zeros(0, dtype=np.int64)
+    nobody = np.zeros(len(told.servers), dtype=bool)
+    free = Free(Room(nobody, told.free_mb, told.free_gflops, nothing))
+    for a in order_of(told, applications).tolist():
+        c = int(told.candidates.primary[a])
+        k = free.worst_fit(told, c, told.may_stand[c])
+        if k != NONE:
+            free.take(told, c, k)
+            warm.candidate[a], warm.server[a] = c, k
+    return warm
+
+
+def best_backups(told: FailoverInstance, headroom: float | None, mode: str = "weighted") -> Warm:
+    """Warm backups as FailLite places them: by the formulation, within the limits above."""
+    return place_backups(
+        told,
+        mode=mode,
+        headroom=headroom,
+        mip_gap=POLICY_GAP,
+        options={"mip_max_nodes": POLICY_NODES},
+    ).warm
+
+
+class FullWarm(FailoverPolicy):
+    """Same-size warm backups and nothing else."""
+
+    name = "full-warm"
+    summary = "warm backups of full size for all applications that fit; nothing is loaded"
+
+    def place(self, told: FailoverInstance) -> Warm:
+        """Full size, as many as fit."""
+        return full_size(told, np.arange(len(told.applications)))
+
+    def recover(self, told: FailoverInstance, room: Room) -> Recovery:
+        """Nothing."""
+        return no_recovery()
+
+
+class FullCold(FailoverPolicy):
+    """Full-size models, loaded at the failure."""
+
+    name = "full-cold"
+    summary = "no warm backups; full size is loaded at the failure, worst fit"
+
+    def place(self, told: FailoverInstance) -> Warm:
+        """Nothing."""
+        return no_warm(len(told.applications))
+
+    def recover(self, told: FailoverInstance, room: Room) -> Recovery:
+        """Full size or nothing."""
+        return plain(choose(told, room, shrink=False))
+
+
+class FullWarmCold(FullCold):
+    """Same-size warm backups of critical applications, full-size cold ones of the others."""
+
+    name = "full-warm-cold"
+    summary = "warm backups of full size for critical applications; full size is loaded for others"
+
+    def place(self, told: FailoverInstance) -> Warm:
+        """Full size of critical applications."""
+        return full_size(told, np.flatnonzero(told.critical))
+
+
+class SmallCold(FullCold):
+    """The heuristic of the failure alone."""
+
+    name = "small-cold"
+    summary = "no warm backups; variants that fit are loaded at the failure"
+
+    def recover(self, told: FailoverInstance, room: Room) -> Recovery:
+        """Variants that fit."""
+        return plain(choose(told, room))
+
+
+class SmallColdProgressive(FullCold):
+    """The heuristic of the failure, progressively."""
+
+    name = "small-cold-prog"
+    summary = "no warm backups; variants that fit are loaded at the failure, small ones first"
+
+    def recover(self, told: FailoverInstance, room: Room) -> Recovery:
+        """Variants that fit, small ones first."""
+        return progressive(told, choose(told, room), room)
+
+
+class FailLite(SmallColdProgressive):
+    """FailLite's three mechanisms together.
+
+    Parameters
+    ----------
+    headroom
+        Share of the free capacity left to cold backups, 0 to 1; by default the instance's.
+    """
+
+    name = "faillite"
+    summary = "best small warm backups for critical applications; others are loaded, small first"
+    mode: ClassVar[str] = "weighted"
+
+    def __init__(self, headroom: float | None = None) -> None:
+        self.headroom = headroom
+
+    def place(self, told: FailoverInstance) -> Warm:
+        """The best backups that leave the headroom free."""
+        return best_backups(told, self.headroom, self.mode)
+
+
+class FailLiteNoProgress(FailLite):
+    """FailLite without progressive failover."""
+
+    name = "faillite-noprog"
+    summary = "as faillite, but what is chosen is loaded at once"
+
+    def recover(self, told: FailoverInstance, room: Room) -> Recovery:
+        """Variants that fit, at once."""
+        return plain(choose(told, room))
+
+
+class FailLiteCover(FailLite):
+    """FailLite that backs up as many critical applications as it can."""
+
+    name = "faillite-cover"
+    summary = "as faillite, but as many critical applications as possible are backed up first"
+    mode = "coverage-first"
+
+
+class FailLiteGreedy(FailLite):
+    """FailLite without a solver."""
+
+    name = "faillite-greedy"
+    summary = "as faillite, but warm backups are placed greedily"
+
+    def place(self, told: FailoverInstance) -> Warm:
+        """The smallest of each, then upgrades by accuracy per megabyte."""
+        share = told.parameters.headroom if self.headroom is None else self.headroom
+        return greedy_backups(told, float(share))
+
+
+class FailLiteTuned(FailLite):
+    """FailLite with the smallest headroom that loses the fewest applications."""
+
+    name = "faillite-tuned"
+    summary = "as faillite, with the smallest headroom that recovers the most in simulation"
+
+    def place(self, told: FailoverInstance) -> Warm:
+        """The best backups beside the chosen headroom."""
+        return choose_headroom(told, place=best_backups, recover=self.recover).warm
+
+
+KINDS: tuple[type[FailoverPolicy], ...] = (
+    FullWarm,
+    FullCold,
+    FullWarmCold,
+    SmallCold,
+    SmallColdProgressive,
+    FailLiteNoProgress,
+    FailLite,
+    FailLiteCover,
+    FailLiteGreedy,
+    FailLiteTuned,
+)
