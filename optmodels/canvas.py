@@ -6,10 +6,16 @@ window and no global state, so a chart that nobody keeps is forgotten.
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from optmodels.atomic import sentence, write_text_atomically
+from optmodels.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +25,10 @@ _COLOURS = "viridis"
 # The ends of the colour map are hard to tell from black and from paper.
 _ENDS = (0.08, 0.95)
 _INCHES = (8.0, 4.5)
+_DPI = 150
+
+#: Endings of file names that name a format of drawings.
+DRAWINGS = (".png", ".svg", ".pdf")
 
 
 def axes_of(ax: Axes | None) -> Axes:
@@ -37,6 +47,46 @@ def figure_of(ax: Axes) -> Figure:
     figure: Any = ax.figure
     found: Figure = figure if isinstance(figure, Figure) else figure.figure
     return found
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file name that neither rows nor a drawing can be saved under.
+
+    Raises
+    ------
+    UsageError
+        The name ends in something else than .csv, .png, .svg or .pdf.
+    """
+    if path.suffix not in (".csv", *DRAWINGS):
+        allowed = ", ".join((".csv", *DRAWINGS))
+        raise UsageError(f"Results are saved as one of {allowed}, not as '{path.name}'.")
+
+
+def save_result(path: Path, frame: pd.DataFrame, drawn: Callable[[], Figure]) -> Path:
+    """Write rows as .csv, or a drawing as .png, .svg or .pdf, by the ending of the name.
+
+    Raises
+    ------
+    UsageError
+        The name ends otherwise, or the file cannot be written.
+    """
+    check_target(path)
+    if path.suffix == ".csv":
+        write_text_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
+    else:
+        _save_figure(drawn(), path)
+    return path
+
+
+def _save_figure(figure: Figure, path: Path) -> None:
+    content = io.BytesIO()
+    # Drawn in memory first: a drawing that fails leaves the file as it was.
+    figure.savefig(content, format=path.suffix[1:], dpi=_DPI, bbox_inches="tight")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.getvalue())
+    except OSError as error:
+        raise UsageError(f"{str(path)!a} cannot be written ({sentence(error)}).") from None
 
 
 def colours(count: int) -> list[Any]:

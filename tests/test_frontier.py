@@ -335,7 +335,7 @@ def test_shown_in_terminal_and_notebook():
 def test_drawing():
     """Axes with units, the outer line dashed, the dominated region filled, in greys alone."""
     front = om.frontier(ELASTIC, PAIR, points=4)
-    ax = front.plot()
+    [ax] = front.plot().axes
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("energy [kWh]", "carbon [g]")
     outer, inner = ax.get_lines()
     assert outer.get_linestyle() == "--"
@@ -344,8 +344,7 @@ def test_drawing():
     for colour in (outer.get_color(), inner.get_color()):
         assert 0 <= float(colour) < 1
     assert len(set(region.get_facecolor()[:3])) == 1
-    same = front.plot(ax)
-    assert same is ax
+    assert front.plot(ax) is ax.figure
 
 
 def test_saving(tmp_path):

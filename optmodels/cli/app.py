@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from optmodels.cli import attacking, judging, listing, making, solving, touring, trading
+from optmodels.cli import attacking, judging, listing, losing, making, solving, touring, trading
 from optmodels.cli.running import debugging, guarded
 
 app = typer.Typer(
@@ -87,6 +87,16 @@ for command, name, lines in (
             "optmodels adversary scaling.job roro --measure published-excess --out worst",
             "optmodels adversary scaling.job lacs --evaluations 500 --seed 3 --json",
         ),
+    ),
+    (
+        losing.gaps,
+        "gaps",
+        (f"optmodels gaps {_FOLDER} --policies lacs,carbonscaler --forecast noise:0.3",),
+    ),
+    (
+        losing.curve,
+        "curve",
+        (f"optmodels curve {_FOLDER} --policies ro-advice,clip --out curve.png",),
     ),
     (judging.explain, "explain", (f"optmodels explain {_FOLDER}",)),
     (

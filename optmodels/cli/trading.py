@@ -40,8 +40,8 @@ def frontier(
     limit = finite(time_limit, "--time-limit", low=0.0, strict=True)
     gap = finite(mip_gap, "--mip-gap", low=0.0)
     from optmodels import api
+    from optmodels.canvas import check_target
     from optmodels.trade_off import frontier as find
-    from optmodels.trade_off.front import check_target
 
     if out is not None:
         check_target(out)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from optmodels.canvas import save_result
 from optmodels.comparison import OPTIMUM
 from optmodels.errors import UsageError
 from optmodels.instance import Instance
@@ -27,6 +28,7 @@ from optmodels.studies.study import Study, study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 KINDS = ("adversarial", "noise")
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -55,11 +57,15 @@ class AdviceCurve:
     kind: str
     study: Study
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None) -> Figure:
         """Mean ratio over the share, with intervals and the proven limits."""
         from optmodels.studies.drawing import draw_advice
 
         return draw_advice(self, ax)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the rows as .csv, or the drawing as .png, .svg or .pdf."""
+        return save_result(Path(path), self.frame, self.plot)
 
     def __repr__(self) -> str:
         return self.frame.to_string(index=False, na_rep="-")

@@ -1,4 +1,4 @@
-"""Drawings of studies; matplotlib is imported here and nowhere else in these rooms.
+"""Drawings of studies.
 
 Told apart without colour: by grey, hatching, line and marker.
 """
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optmodels.canvas import axes_of, figure_of
 from optmodels.studies.gaps import LOSSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from optmodels.studies.advice import AdviceCurve
     from optmodels.studies.gaps import Gaps
@@ -26,18 +28,10 @@ _MARKERS = "os^Dv<>PX*"
 _LINES = ("-", "--", "-.", ":")
 
 
-def new_axes(width: float = 7.0, height: float = 4.2) -> Axes:
-    """Axes of a figure of their own, outside pyplot: nothing to close, nothing shown."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained").subplots()
-
-
-def draw_gaps(found: Gaps, ax: Axes | None = None) -> Axes:
+def draw_gaps(found: Gaps, ax: Axes | None = None) -> Figure:
     """Losses of each policy as bars one behind the other; see `Gaps.plot`."""
     shares = found.shares()
-    if ax is None:
-        ax = new_axes(height=1.6 + 0.3 * len(shares))
+    ax = axes_of(ax)
     place = np.arange(len(shares))
     start = np.zeros(len(shares))
     for loss in LOSSES:
@@ -54,13 +48,12 @@ def draw_gaps(found: Gaps, ax: Axes | None = None) -> Axes:
     count = found.frame["instance"].nunique()
     ax.set_title(f"planner: {found.planner}; mean of {count} instances")
     ax.legend(loc="best", fontsize="small")
-    return ax
+    return figure_of(ax)
 
 
-def draw_advice(curve: AdviceCurve, ax: Axes | None = None) -> Axes:
+def draw_advice(curve: AdviceCurve, ax: Axes | None = None) -> Figure:
     """Ratios over the quality of the advice; see `AdviceCurve.plot`."""
-    if ax is None:
-        ax = new_axes()
+    ax = axes_of(ax)
     for number, (name, rows) in enumerate(curve.frame.groupby("policy", sort=False)):
         shade = str(0.0 + 0.12 * (number % 5))
         style: dict[str, Any] = {
@@ -86,4 +79,4 @@ def draw_advice(curve: AdviceCurve, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(f"share of {curve.kind} advice (0: perfect)")
     ax.set_ylabel("cost over optimum")
     ax.legend(fontsize="small")
-    return ax
+    return figure_of(ax)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from optmodels import api, registry
+from optmodels.canvas import save_result
 from optmodels.comparison import OPTIMUM
 from optmodels.errors import OptmodelsError, UsageError
 from optmodels.instance import Instance
@@ -34,6 +35,7 @@ from optmodels.studies.work import DONE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LOSSES = ("horizon_loss", "forecast_loss", "commitment_loss")
 _PERFECT, _REAL = "perfect", "real"
@@ -64,11 +66,15 @@ class Gaps:
         relative = self.frame[[*LOSSES, "unproven"]].div(self.frame["optimum"], axis=0)
         return relative.groupby(self.frame["policy"], sort=False).mean().reset_index()
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None) -> Figure:
         """Waterfall from the optimum to each policy, means over the instances."""
         from optmodels.studies.drawing import draw_gaps
 
         return draw_gaps(self, ax)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the rows as .csv, or the drawing as .png, .svg or .pdf."""
+        return save_result(Path(path), self.frame, self.plot)
 
     def __repr__(self) -> str:
         return self.frame.to_string(index=False, na_rep="-")

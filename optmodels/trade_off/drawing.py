@@ -1,15 +1,12 @@
-"""The drawing of a front; matplotlib is imported here and nowhere else."""
+"""The drawing of a front."""
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optmodels.atomic import sentence
-from optmodels.errors import UsageError
+from optmodels.canvas import axes_of, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +19,6 @@ _UNITS = {"g": "g", "kg": "kg", "t": "t", "kwh": "kWh", "mwh": "MWh", "usd": "US
 _UNITS |= {"hours": "h", "kw": "kW"}
 _WORDS_KEPT = ("hours",)
 _MARGIN = 0.06
-_DPI = 150
 
 
 def label(name: str) -> str:
@@ -35,10 +31,9 @@ def label(name: str) -> str:
     return f"{' '.join(words)} [{_UNITS[last]}]"
 
 
-def draw(front: Frontier, ax: Axes | None = None) -> Axes:
+def draw(front: Frontier, ax: Axes | None = None) -> Figure:
     """Draw a front into axes; see `Frontier.plot`."""
-    if ax is None:
-        ax = _new_figure().subplots()
+    ax = axes_of(ax)
     first, second = front.objectives
     x, y = front.frame[first].to_numpy(), front.frame[second].to_numpy()
     outer_x, outer_y = front.outer[first].to_numpy(), front.outer[second].to_numpy()
@@ -69,33 +64,7 @@ def draw(front: Frontier, ax: Axes | None = None) -> Axes:
     ax.set_ylabel(label(second))
     ax.set_title(front.instance)
     ax.legend(facecolor="1", framealpha=1.0)
-    return ax
-
-
-def save(front: Frontier, path: Path) -> None:
-    """Draw a front into a file, whose end names the format.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be written.
-    """
-    figure = _new_figure()
-    draw(front, figure.subplots())
-    content = io.BytesIO()
-    # Drawn in memory first: a drawing that fails leaves the file as it was.
-    figure.savefig(content, format=path.suffix[1:], dpi=_DPI, bbox_inches="tight")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.getvalue())
-    except OSError as error:
-        raise UsageError(f"{str(path)!a} cannot be written ({sentence(error)}).") from None
-
-
-def _new_figure() -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(layout="constrained")
+    return figure_of(ax)
 
 
 def _ends(inner: np.ndarray, outer: np.ndarray) -> tuple[float, float]:

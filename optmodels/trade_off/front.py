@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from optmodels.errors import UsageError
+from optmodels.canvas import save_result
 from optmodels.plan import Plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Why a search ended, by its short name.
 ENDINGS = {
@@ -22,9 +23,6 @@ ENDINGS = {
     "points": "as many points as asked for",
     "time": "the time limit",
 }
-
-#: Drawings that can be saved, by the end of the file name.
-DRAWINGS = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,7 +95,7 @@ class Frontier:
             "seconds": self.seconds,
         }
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None) -> Figure:
         """Draw the front: points, the proven outer line, and what is dominated.
 
         Parameters
@@ -117,17 +115,7 @@ class Frontier:
         UsageError
             The name ends otherwise, or the file cannot be written.
         """
-        target = Path(path)
-        if target.suffix == ".csv":
-            from optmodels.atomic import write_text_atomically
-
-            write_text_atomically(target, self.frame.to_csv(index=False, lineterminator="\n"))
-            return target
-        check_target(target)
-        from optmodels.trade_off.drawing import save
-
-        save(self, target)
-        return target
+        return save_result(Path(path), self.frame, self.plot)
 
     def lines(self) -> tuple[str, str]:
         """Head and foot of the printed front: the question, and what is proven."""
@@ -149,16 +137,3 @@ class Frontier:
     def _repr_html_(self) -> str:
         head, foot = (html.escape(text) for text in self.lines())
         return f"<b>{head}</b>{self.frame.to_html(index=False)}<p>{foot}</p>"
-
-
-def check_target(path: Path) -> None:
-    """Refuse a file name that a front cannot be saved under.
-
-    Raises
-    ------
-    UsageError
-        The name ends in something else than .csv, .png, .svg or .pdf.
-    """
-    if path.suffix not in (".csv", *DRAWINGS):
-        allowed = ", ".join((".csv", *DRAWINGS))
-        raise UsageError(f"A front is saved as one of {allowed}, not as '{path.name}'.")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import optmodels as om
@@ -11,6 +17,7 @@ from optmodels.scaling.job.threshold_policies import RoAdvice
 from optmodels.studies.gaps import LOSSES
 from tests.studies.policies import Failing
 
+ROOT = Path(__file__).resolve().parents[2]
 JOBS = [om.generate("scaling.job", seed=seed, hours=24, work=6.0) for seed in range(5)]
 
 
@@ -62,13 +69,13 @@ def test_what_cannot_be_decomposed_is_said() -> None:
 def test_a_waterfall_is_drawn_from_the_losses() -> None:
     """One bar per policy and loss, ending where the total is; axes are named with their unit."""
     found = om.gaps(JOBS, ["run-now", "lacs"], forecast="noise:0.4")
-    ax = found.plot()
+    [ax] = found.plot().axes
     assert ax.get_xlabel() == "above the optimum [%]"
     assert [text.get_text() for text in ax.get_yticklabels()] == found.shares()["policy"].tolist()
     ends = ax.lines[0].get_xdata()
     np.testing.assert_allclose(ends, 100 * found.shares()[list(LOSSES)].sum(axis=1))
     assert len(ax.patches) == 3 * len(found.shares())
-    assert om.gaps(JOBS[:1], ["lacs"]).plot(ax) is ax
+    assert om.gaps(JOBS[:1], ["lacs"]).plot(ax) is ax.figure
 
 
 def test_advice_from_perfect_to_adversarial() -> None:
@@ -80,7 +87,7 @@ def test_advice_from_perfect_to_adversarial() -> None:
     assert mean["much", 1.0] > mean["little", 1.0]
     assert mean["none", 0.0] == mean["none", 1.0]
     assert curve.frame["share"].tolist() == [0.0, 1.0] * 3
-    assert "adversarial" in curve.plot().get_xlabel()
+    assert "adversarial" in curve.plot().axes[0].get_xlabel()
 
 
 def test_a_proven_limit_is_drawn_where_there_is_one() -> None:
@@ -88,7 +95,7 @@ def test_a_proven_limit_is_drawn_where_there_is_one() -> None:
     curve = om.advice_curve(JOBS, ["roro-rate-limited"], shares=[0.0, 0.5])
     rows = curve.frame
     assert (rows["proven_mean"] >= rows["mean"]).all()
-    labels = [text.get_text() for text in curve.plot().get_legend().get_texts()]
+    labels = [text.get_text() for text in curve.plot().axes[0].get_legend().get_texts()]
     assert labels == ["roro-rate-limited", "roro-rate-limited, proven"]
 
 
@@ -101,3 +108,24 @@ def test_noise_is_the_other_kind() -> None:
     for shares, words in (([2.0], "allowed: 0 to 1"), ([], "at least one")):
         with pytest.raises(UsageError, match=words):
             om.advice_curve(JOBS, ["carbonscaler"], shares=shares)
+
+
+def test_the_command_line_prints_and_saves(tmp_path: Path) -> None:
+    """One command each: a table, JSON, rows or a picture."""
+    folders = [str(job.save(tmp_path / f"job{i}")) for i, job in enumerate(JOBS[:2])]
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "optmodels", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        return done.stdout
+
+    out = run("gaps", *folders, "--policies", "lacs", "--out", str(tmp_path / "gaps.png"))
+    assert "planner: receding-horizon" in out and "saved in" in out
+    assert (tmp_path / "gaps.png").read_bytes().startswith(b"\x89PNG")
+    rows = json.loads(run("gaps", *folders, "--policies", "lacs", "--json"))
+    assert {row["policy"] for row in rows} == {"lacs", "receding-horizon"}
+    curve = run("curve", *folders, "--policies", "ro-advice", "--out", str(tmp_path / "c.csv"))
+    assert "ro-advice" in curve
+    assert len(pd.read_csv(tmp_path / "c.csv")) == 5
+    points = json.loads(run("curve", folders[0], "--policies", "lacs", "--json"))
+    assert points[0]["low"] is None and points[0]["instances"] == 1
