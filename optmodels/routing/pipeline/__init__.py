@@ -4,8 +4,8 @@ Rooms: `transport` (times of one hop), `instance` (data) with its `checks`, `ste
 (the layered graph), `model` (the mathematics), `audit` (what a plan costs), `labels` (one service,
 exactly), `optimum` (the oracle), `assigning`, `policies` and `replay` (rules and their one
 decision), `relaxation`, `limits` (why there are no routes), `weighted` (cost against latency),
-`mva` and `contention` (latency under load), `figures` (frames and charts for an analyst),
-`synthetic` and `catalogue` (where instances come from).
+`improving` (making a plan cheaper), `mva`, `serving` and `loaded` (latency under load), `figures`
+(frames and charts for an analyst), `synthetic` and `catalogue` (where instances come from).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from optmodels.canvas import axes_of, figure_of
 from optmodels.errors import UsageError
 from optmodels.plan import Plan
 from optmodels.routing.pipeline.audit import decision_of, load_of, steps_of
@@ -233,10 +234,7 @@ def waterfall(
     """
     frame = serving_parts(parts) if isinstance(parts, Serving) else parts
     _require_parts(frame)
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(layout="constrained", figsize=(7.0, 0.3 * len(frame) + 1.4)).subplots()
+    ax = axes_of(ax)
     ms = frame["ms"].to_numpy(dtype=np.float64)
     starts = np.concatenate([[0.0], np.cumsum(ms)[:-1]])
     rows = np.arange(len(frame))
@@ -251,10 +249,7 @@ def waterfall(
     ax.set_xlabel(f"time since the request [ms], {ms.sum():.4g} in all")
     if title is not None:
         ax.set_title(title)
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise UsageError("These axes belong to no figure.")
-    return figure
+    return figure_of(ax)
 
 
 _MARGIN = 1.12

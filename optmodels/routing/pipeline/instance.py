@@ -68,6 +68,9 @@ class PipelineParameters(Parameters):
     gpu_busy_max: float = column(
         "largest share of the time for which GPUs of a host may be busy", default=0.8, gt=0, le=1
     )
+    link_busy_max: float = column(
+        "largest share of links and ports that may be used", default=1.0, gt=0, le=1
+    )
     latency_at: Literal["unloaded", "busy"] = column(
         "latency that the limits speak of: of a lone request, or with every GPU as busy as it may "
         "be (processor sharing: GPU stages take 1 / (1 - gpu_busy_max) times as long)",

@@ -53,8 +53,8 @@ class Step:
 class Resources:
     """What routes share: how much there is of it, and what it costs.
 
-    Links and ports are in GB/s by direction, cores and GPUs in busy ones. GPUs count up to the
-    share of the time for which they may be busy.
+    Links and ports are in GB/s by direction, cores and GPUs in busy ones. GPUs, links and ports
+    count up to the share that may be busy.
 
     Parameters
     ----------
@@ -70,12 +70,13 @@ class Resources:
         by_number = sorted(
             (2 * link.number + link.way, link, pair) for pair, link in instance.links.items()
         )
-        port = instance.host_column("port_gb_per_s")
+        links = float(instance.parameters.link_busy_max)
+        port = instance.host_column("port_gb_per_s") * links
         gpus = instance.host_column("gpus") * float(instance.parameters.gpu_busy_max)
         self.capacity: FloatArray = frozen(
             np.concatenate(
                 [
-                    [link.gb_per_s for _, link, _ in by_number],
+                    [link.gb_per_s * links for _, link, _ in by_number],
                     port,
                     port,
                     instance.host_column("cores"),

@@ -165,6 +165,7 @@ def small(seed: int, services: int = 1, *, tight: bool = False) -> PipelineInsta
         in_flight_usd_per_hour=round(float(rng.uniform(0, 1.0)), 3),
         copy_interference=float(one_of(0.0, 1.0, 2.5)),
         latency_at=one_of("unloaded", "busy"),
+        link_busy_max=one_of(0.7, 1.0),
     )
 
 
@@ -304,11 +305,13 @@ class Judge:
     def capacity(self, what: Any) -> float:
         """How much there is of something."""
         if what[0] == "link":
-            return float(self.link[what[1], what[2]]["gb_per_s"])
+            return float(self.link[what[1], what[2]]["gb_per_s"] * self.p.link_busy_max)
         host = self.host[what[1]]
         if what[0] == "gpu":
             return float(host["gpus"] * self.p.gpu_busy_max)
-        return float(host["cores"] if what[0] == "cpu" else host["port_gb_per_s"])
+        if what[0] == "cpu":
+            return float(host["cores"])
+        return float(host["port_gb_per_s"] * self.p.link_busy_max)
 
     def card_usd(self, cards: set[tuple[str, str]]) -> float:
         """What cards cost."""

@@ -235,3 +235,28 @@ def test_methods_that_do_not_apply_are_refused() -> None:
         solve(small(0, 2), method="labels")
     with pytest.raises(UsageError, match="solver options"):
         solve(small(0), method="labels", options={"presolve": "off"})
+
+
+def test_a_service_leaves_room_for_its_own_later_stages() -> None:
+    """Both GPU stages fit at the cheap host by themselves, not together: the first goes elsewhere.
+
+    Labels that forget what they took keep only the cheap one at the stage between, and end there.
+    """
+    stages = [
+        ("send", "compute", 1e5, [("c", "cpu", 0.0)]),
+        ("first", "compute", 1e5, [("g", "gpu", 10.0), ("h", "gpu", 10.0)]),
+        ("between", "compute", 1e5, [("c", "cpu", 0.1)]),
+        ("last", "compute", 1e3, [("g", "gpu", 10.0)]),
+        ("get", "compute", 0, [("c", "cpu", 0.0)]),
+    ]
+    hosts = {
+        "c": {},
+        "g": {"gpus": 1, "gpu_usd_per_hour": 0.1},
+        "h": {"gpus": 1, "gpu_usd_per_hour": 1.0},
+    }
+    service = {"stages": stages, "rate": 50.0}
+    inst = pipelines(hosts, [("c", "g"), ("c", "h")], {"a": service}, copy_interference=0.0)
+    for method in ("labels", "milp"):
+        plan = solve(inst, method=method)
+        assert plan.tables["routes"]["host"].tolist() == ["c", "h", "c", "g", "c"]
+        assert plan.objective == pytest.approx(0.5 * 1.0 + 0.5 * 0.1)
