@@ -70,6 +70,7 @@ def test_tour_proves_the_optimum_and_shows_at_least_ten_policies() -> None:
         "routing.sites": 0.02,
         "routing.pipeline": 1e-4,
         "placement.accelerators": 1e-9,
+        "ensembles.failover": 1e-4,
     }
     # Sizing is decided once: there are fewer ways to do it badly. Of routers six are known.
     fewest = {"rightsizing.sites": 7, "routing.sites": 6}

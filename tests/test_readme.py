@@ -57,6 +57,7 @@ def test_links_of_the_documents_lead_somewhere():
         "routing-pipeline.md",
         "routing-sites.md",
         "placement-accelerators.md",
+        "ensembles-failover.md",
     ],
 )
 def test_python_examples_of_the_documents(page):

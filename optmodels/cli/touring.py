@@ -22,6 +22,7 @@ SHOWN = {
     "routing.sites": "routing/sites/four-sites-4h",
     "routing.pipeline": "routing/pipeline/five-services-9-hosts",
     "placement.accelerators": "placement/accelerators/four-nodes-20-apps",
+    "ensembles.failover": "ensembles/failover/five-sites-16-apps",
 }
 
 

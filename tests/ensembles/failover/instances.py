@@ -77,7 +77,8 @@ def build(
             {
                 "server": [f"s{k}" for k in free],
                 "site": [(sites or {}).get(k, f"site{k}") for k in free],
-                "memory_mb": [free[k] + used[k] for k in free],
+                # A server without any memory is not one; a megabyte holds nothing.
+                "memory_mb": [max(free[k] + used[k], 1.0) for k in free],
                 "compute_gflops": compute,
             }
         ),
