@@ -32,6 +32,8 @@ from optmodels.policy import Policy
 
 Measure = Callable[[Instance, Policy, Plan, Plan], float]
 
+NOTE = "synthetic: found by search, made simple"
+
 #: Changes in a row that made nothing worse, after which the search starts afresh.
 _PATIENCE = 60
 #: Share of the badness that simplifying may cost in all.
@@ -174,6 +176,7 @@ def adversary(
     origin += "".join(f" --option {name}={value}" for name, value in sorted(options.items()))
     if judge.name != "ratio":
         origin += f" --measure {judge.name}"
+    origin += f"  # {NOTE}"
     short = space.instance(simple, name=f"worst-for-{label}", origin=origin)
     final, plan, optimum = judge.judged(short)
     progress = pd.DataFrame(steps, columns=["evaluation", "value"])
