@@ -28,8 +28,8 @@ _ALMOST = 1e-7
 _ROUNDING = 1e-9
 
 #: Share of what is served that may be lost by rounding before exchanges are tried, and how many.
-GAP = 1e-3
-EXCHANGES = 3
+GAP = 5e-4
+EXCHANGES = 8
 
 #: An instance is added in the round in which it was chosen while it is still worth this share.
 _STILL_WORTH = 0.95
@@ -125,6 +125,7 @@ def repaired(
         worth = np.where(fits, gain, 0.0) / _burden(fleet, power, gpus)
         best = worth.argmax(axis=1)
         top = worth[np.arange(fleet.sites), best]
+        before = int(running.sum())
         for s in np.argsort(-top, kind="stable").tolist():
             r = int(best[s])
             if top[s] <= 0.0:
@@ -145,6 +146,8 @@ def repaired(
                 power[s] -= fleet.kw[r]
                 room[s, fleet.degree_of[r]] -= 1
                 _take(rest, wide, c, now)
+        if int(running.sum()) == before:
+            return running
 
 
 def whole(
@@ -156,8 +159,8 @@ def whole(
 ) -> IntArray:
     """Whole running instances from a point, or from known ones: floor, repair, exchange.
 
-    Exchanges are tried where more than a thousandth of what the point serves would be lost beyond
-    its loss.
+    Exchanges are tried where more than a small share (`GAP`) of what the point serves would be lost
+    beyond its loss.
 
     Returns
     -------

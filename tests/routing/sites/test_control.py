@@ -130,12 +130,15 @@ def test_steps_down_give_up_what_nobody_needs_first():
 
 
 def test_steps_down_keep_origins_within_reach():
-    """A slower clock is no step for an instance whose origin is too far for it: it goes off."""
+    """A slower clock is no step for an instance if one of its origins is too far: it goes off.
+
+    Where all origins reach the slower clock, it is taken.
+    """
     rows = [(0, 1, 1.0, 1.0, 1.0), (0, 1, 0.9, 0.5, 1.2)]
-    made = fleet(rows, [2], ok=[[[True, False]]])
-    controller = Controller(made)
-    kept = controller.shed(np.array([[2, 0]]), np.array([1.5]), np.array([[2.0]]))
-    assert kept.tolist() == [[1, 0]]
+    running, power, demand = np.array([[2, 0]]), np.array([1.5]), np.array([[1.0], [1.0]])
+    for far, expected in ((False, [[1, 0]]), (True, [[1, 1]])):
+        made = fleet(rows, [2], ok=[[[True, True]], [[True, far]]], origins=2)
+        assert Controller(made).shed(running, power, demand).tolist() == expected
 
 
 def test_another_site_takes_over():

@@ -177,6 +177,13 @@ def test_any_prices_give_a_bound(seed):
         gpu_price=rng.uniform(-0.2, 3.0, made.sites) * rng.integers(0, 2, made.sites),
     )
     assert price_bound(made, Costs.loss(made), power, demand, wrong) <= point.lost + 1e-9
+    cheap = replace(
+        point,
+        demand_price=np.broadcast_to(made.weight, demand.shape),
+        power_price=np.full(made.sites, 1e-3),
+        gpu_price=np.full(made.sites, 1e-3),
+    )
+    assert price_bound(made, Costs.loss(made), power, demand, cheap) <= point.lost + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(3))
