@@ -260,3 +260,27 @@ def test_a_service_leaves_room_for_its_own_later_stages() -> None:
         plan = solve(inst, method=method)
         assert plan.tables["routes"]["host"].tolist() == ["c", "h", "c", "g", "c"]
         assert plan.objective == pytest.approx(0.5 * 1.0 + 0.5 * 0.1)
+
+
+def test_a_dearer_label_stays_if_it_is_faster() -> None:
+    """Only one of two stages may be slow, and being slow at the later one saves more.
+
+    Labels that forget how late they are keep only the cheap and slow one at the stage between, and
+    end with 5.5 instead of 5 USD/h.
+    """
+    stages = [
+        ("send", "compute", 0, [("x", "cpu", 0.0)]),
+        ("first", "compute", 0, [("fast-1", "cpu", 1.0), ("slow-1", "cpu", 3.0)]),
+        ("between", "compute", 0, [("x", "cpu", 0.0)]),
+        ("second", "compute", 0, [("fast-2", "cpu", 1.0), ("slow-2", "cpu", 3.0)]),
+        ("get", "compute", 0, [("x", "cpu", 0.0)]),
+    ]
+    prices = {"x": 0.0, "fast-1": 2.0, "slow-1": 0.5, "fast-2": 4.0, "slow-2": 1.0}
+    hosts = {name: {"core_usd_per_hour": usd} for name, usd in prices.items()}
+    links = [("x", name) for name in hosts if name != "x"]
+    service = {"stages": stages, "rate": 1000.0, "limit": 5.0}
+    inst = pipelines(hosts, links, {"a": service}, {"tcp": (0.0, 1.0, 0.0)})
+    for method in ("labels", "milp"):
+        plan = solve(inst, method=method)
+        assert plan.objective == pytest.approx(5.0)
+        assert plan.tables["routes"]["host"].tolist() == ["x", "fast-1", "x", "slow-2", "x"]
