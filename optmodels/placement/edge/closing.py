@@ -1,0 +1,180 @@
+"""Closing a gap: whole servers first, whole fillings second, everything last.
+
+Three mixed-integer programmes, each over those arcs and fillings alone that a better plan could
+use. That loses nothing: whoever uses another column pays at least its reduced price above the bound
+of the relaxation, and so no less than the best plan at hand.
+
+1. The number of servers of each group is whole, their fillings are not. There are few such numbers,
+   so this is soon solved; and its bound is nearly tight, because what is lost between fractional
+   and whole is mostly the base power of servers that are half used.
+2. The fillings are whole, too, and the numbers of servers are those of the first programme, or a
+   little more: a plan.
+3. If a gap is left, all numbers are whole and free.
+
+Each is started from the best plan so far and given up after a number of nodes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optmodels.placement.edge import prices as priced
+from optmodels.placement.edge.audit import Placement
+from optmodels.placement.edge.columns import Columns, Relaxed, Small, small_programme
+from optmodels.placement.edge.diving import expanded
+from optmodels.placement.edge.instance import IntArray
+from optmodels.placement.edge.packing import pack
+from optmodels.policy import FloatArray
+from optmodels.solver import Session, Status
+from optmodels.solver.options import Limits as SolverLimits
+
+#: Columns up to which a gap is closed where there is no time limit.
+COLUMNS = 30_000
+#: Nodes of each of the three programmes without a time limit.
+NODES = (1000, 200, 100)
+#: Servers of a group that the second programme may have beyond the first one's.
+MORE_SERVERS = 1
+#: Share of the gap asked for that the first programme may leave open.
+SHARE = 0.3
+
+_ROUNDING = 1e-7
+_WHOLE = 1e-6
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The best plan, a bound without the price of moves that cannot be avoided, and if any ran."""
+
+    placement: Placement | None
+    bound: float
+    ran: bool
+
+
+def close_gap(
+    columns: Columns,
+    relaxed: Relaxed,
+    best: tuple[Placement, float] | None,
+    gap: float,
+    deadline: float,
+) -> Closed:
+    """Close the gap between a plan and the bound of a relaxation, as far as limits allow.
+
+    Parameters
+    ----------
+    columns, relaxed
+        The question and its relaxation.
+    best
+        The best plan and its value, without the price of moves that cannot be avoided.
+    gap
+        Relative gap to reach.
+    deadline
+        Moment at which to stop; infinite: the limits of this module.
+    """
+    search = _Search(columns, relaxed, best, gap, deadline)
+    if search.size > COLUMNS and not np.isfinite(deadline) and best is not None:
+        return Closed(best[0], relaxed.bound, False)
+    ons, filled = search.small.columns("on"), search.small.columns("filled")
+    first = search.run(ons, NODES[0], SHARE)
+    if first is not None and not search.done:
+        number = np.round(first[ons])
+        low = search.small.model.column_lower.copy()
+        high = search.small.model.column_upper.copy()
+        high[ons] = np.minimum(high[ons], number + MORE_SERVERS)
+        search.run(filled, NODES[1], 1.0, (low, high))
+    if not search.done:
+        search.run(filled, NODES[2], 1.0)
+    return Closed(search.placement, search.bound, True)
+
+
+class _Search:
+    """What is known so far."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        relaxed: Relaxed,
+        best: tuple[Placement, float] | None,
+        gap: float,
+        deadline: float,
+    ) -> None:
+        self.columns, self.gap, self.deadline = columns, gap, deadline
+        self.placement = None if best is None else best[0]
+        self.value = np.inf if best is None else best[1]
+        self.bound = relaxed.bound
+        # Only fillings that are all listed prove anything beyond the relaxation.
+        self.proving = columns.servers.complete
+        room = self.value - relaxed.bound + _ROUNDING * (1.0 + abs(relaxed.bound))
+        instance = columns.instance
+        arcs = columns.held | (columns.arc_prices(relaxed.duals) <= room)
+        lists = []
+        for group in range(len(instance.groups)):
+            counts = np.concatenate([columns.servers.of(group).counts, relaxed.fillings[group]])
+            counts = np.unique(counts, axis=0)
+            price = relaxed.duals.server[group] - counts @ relaxed.duals.room[group]
+            keep = price <= room
+            # Servers that stay on need some filling.
+            keep[int(price.argmin())] = True
+            lists.append(counts[keep])
+        self.size = int(arcs.sum()) + sum(len(one) for one in lists)
+        self.small: Small = small_programme(instance, columns.prices, arcs, lists, None)
+
+    @property
+    def done(self) -> bool:
+        """Whether the gap is closed, or the time is over."""
+        slack = self.gap * abs(self.value) + _ROUNDING * (1.0 + abs(self.value))
+        return self.value - self.bound <= slack or time.monotonic() > self.deadline
+
+    def run(
+        self,
+        integers: IntArray,
+        nodes: int,
+        share: float,
+        box: tuple[FloatArray, FloatArray] | None = None,
+    ) -> FloatArray | None:
+        """One programme: some columns whole, within a box; a plan or a bound comes of it."""
+        model, limited = self.small.model, np.isfinite(self.deadline)
+        whole: NDArray[np.bool_] = np.zeros(model.columns, dtype=np.bool_)
+        whole[integers] = True
+        model = model.changed(integer=whole)
+        if box is not None:
+            model = model.changed(column_lower=box[0], column_upper=box[1])
+        left = max(self.deadline - time.monotonic(), 0.1) if limited else None
+        session = Session(
+            model,
+            limits=SolverLimits(time_limit_s=left, mip_gap=self.gap * share),
+            options={} if limited else {"mip_max_nodes": nodes},
+        )
+        outcome = session.solve()
+        if box is None and self.proving:
+            bound = outcome.bound
+            if outcome.status is Status.INFEASIBLE:
+                bound = np.inf
+            if bound is not None:
+                # Columns that were left out cost no less than the best plan.
+                self.bound = max(self.bound, min(float(bound), self.value))
+        if outcome.x is None:
+            return None
+        self._take(outcome.x)
+        return outcome.x
+
+    def _take(self, x: FloatArray) -> None:
+        """Keep the plan of a solution with whole fillings, if it is better."""
+        amount = x[self.small.columns("filled")]
+        if np.abs(amount - np.round(amount)).max(initial=0.0) > _WHOLE:
+            return
+        instance = self.columns.instance
+        given = x[self.small.columns("placed")]
+        if np.abs(given - np.round(given)).max(initial=0.0) > _WHOLE:
+            return
+        placed = np.zeros(len(self.columns.d), dtype=np.int64)
+        placed[self.small.arcs] = np.round(given).astype(np.int64)
+        filled = expanded(self.small.fillings, np.round(amount).astype(np.int64))
+        placement = pack(instance, self.columns.servers, placed, filled)
+        square = placement.square(instance)
+        value = priced.total(instance, self.columns.prices, square[instance.arcs], placement.on)
+        if value < self.value:
+            self.placement, self.value = placement, value
