@@ -215,14 +215,44 @@ def test_every_request_has_one_outcome(seed: int, name: str, load: float) -> Non
     assert found.goodput_per_s * found.seconds == pytest.approx(found.counts["ok"])
 
 
-def _gusty(instance: RoutingInstance, name: str, gusts: int, **more: Any) -> Simulated:
+def _decided(instance: RoutingInstance, name: str) -> Decisions:
     environment = RoutingEnvironment(instance)
     replay(environment, POLICIES[name]())
+    return environment.decisions
+
+
+def _gusty(instance: RoutingInstance, name: str, gusts: int, **more: Any) -> Simulated:
     rng = np.random.default_rng(gusts)
     arriving = poisson_requests(instance, rng)
     by_second = np.repeat(instance.power_kw, int(instance.period_seconds), axis=0)
     by_second = by_second * rng.choice([0.0, 0.3, 0.9, 1.0, 1.2], by_second.shape)
-    return simulate(instance, environment.decisions, arriving, power_kw=by_second, **more)
+    return simulate(instance, _decided(instance, name), arriving, power_kw=by_second, **more)
+
+
+@pytest.mark.parametrize("name", ["heron", "gpu-idling"])
+def test_warm_gpus_count_and_are_given_up_without_power(name: str) -> None:
+    """Idle GPUs draw power, too: what is drawn stays within it, down to nothing in the dark."""
+    instance = clocked(
+        4,
+        periods=3,
+        gpus=24,
+        period_seconds=60.0,
+        slot_minutes=1.0,
+        gpu_idle_kw=0.1,
+        keep_warm=True,
+    )
+    found = _gusty(instance, name, 1)
+    assert found.seconds_over_power == 0
+    assert (found.draw_kw[found.limit_kw == 0] == 0).all()
+    assert found.counts["ok"] > 0
+    calm = simulate(
+        instance, _decided(instance, name), poisson_requests(instance, np.random.default_rng(0))
+    )
+    first = calm.draw_kw[0]
+    made = _decided(instance, name).at(0, instance.arcs.shape)
+    profile = instance.profile
+    off = made.configured @ profile.degrees - made.running @ profile.tp
+    np.testing.assert_allclose(first, made.running @ profile.kw + 0.1 * off)
 
 
 def test_more_places_and_looser_limits_never_hurt() -> None:
