@@ -1,0 +1,335 @@
+"""Policies: which members an application gets when it is its turn.
+
+Four families. Those of one look (`best-single`, `most-accurate`, `smallest`) rank candidates by
+themselves. The *unaware* ones select an ensemble as if servers never failed (`caruana`,
+`caruana-bagged`, `stacked`, `no-failures`) and then put it on servers. The *greedy* ones place one
+member after another by what it gains under failures. The last ones solve the application exactly,
+for its expectation, for its worst case, or, told all applications, by their weights.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from optmodels.ensembles.selection.accuracies import Predicted
+from optmodels.ensembles.selection.caruana import bagged, select
+from optmodels.ensembles.selection.configurations import Configurations, Prices
+from optmodels.ensembles.selection.diversity import diverse
+from optmodels.ensembles.selection.failures import Failures
+from optmodels.ensembles.selection.greedy import extensions, fits, gain_of, greedy, in_turn
+from optmodels.ensembles.selection.replay import (
+    ALL_APPLICATIONS,
+    Selection,
+    SelectionHeader,
+    Turn,
+)
+from optmodels.ensembles.selection.stacking import stacking_weights
+from optmodels.ensembles.selection.tasks import Placement, Task
+from optmodels.errors import UsageError
+from optmodels.policy import FloatArray, Observation, Policy
+
+#: Weight below which a model counts as not selected.
+_NOTHING = 1e-6
+
+
+class SelectionPolicy(Policy):
+    """Answers with members; subclasses say which."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def reset(self, header: SelectionHeader) -> None:
+        """Take down servers and rules."""
+        self._servers, self._rules = header.servers, header.rules
+        share = header.rules.expected_share
+        self._prices = Prices(share, 1 - share)
+
+    def decide(self, observation: Observation) -> Selection:
+        """Members of the application whose turn it is."""
+        turn: Turn = observation.state
+        return Selection(self.members(turn.task, turn.free_mb))
+
+    @abstractmethod
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """Members and their servers."""
+
+    def _in_order(self, task: Task, order: Iterable[int], free_mb: FloatArray) -> Placement:
+        """Candidates in an order of preference, each on the most reliable server that takes it."""
+        failing = [self._servers.failures.failing(s) for s in range(len(self._servers))]
+        found: Placement = ()
+        for m in order:
+            for s in sorted(range(len(self._servers)), key=lambda s: (failing[s], s)):
+                larger = tuple(sorted((*found, (int(m), s))))
+                if (int(m), s) not in found and fits(
+                    task, self._servers, self._rules, larger, free_mb
+                ):
+                    found = larger
+                    break
+        return found
+
+    def _exact(self, task: Task, free_mb: FloatArray, prices: Prices) -> Placement:
+        made = Configurations(task, self._servers, self._rules, prices, free_mb=free_mb)
+        return made.best()[1]
+
+
+class BestSingle(SelectionPolicy):
+    """The one member that is worth most."""
+
+    name = "best-single"
+    summary = "one member: the one that is worth most under failures"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """One member, or none where none fits."""
+        single = list(extensions(task, self._servers, self._rules, (), free_mb))
+        return max(
+            single,
+            key=lambda p: gain_of(task, self._servers, self._rules, self._prices, p),
+            default=(),
+        )
+
+
+class MostAccurate(SelectionPolicy):
+    """The most accurate candidates, one per server."""
+
+    name = "most-accurate"
+    summary = "the most accurate candidates, each on the most reliable server that takes it"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """Candidates by their own accuracy."""
+        return self._in_order(task, np.argsort(-task.accuracies.singles, kind="stable"), free_mb)
+
+
+class Smallest(SelectionPolicy):
+    """The smallest candidates, one per server."""
+
+    name = "smallest"
+    summary = "the smallest candidates, each on the most reliable server that takes it"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """Candidates by their memory."""
+        return self._in_order(task, np.argsort(task.memory_mb, kind="stable"), free_mb)
+
+
+class RandomMembers(SelectionPolicy):
+    """Candidates in random order."""
+
+    name = "random-members"
+    summary = "candidates in random order, each on the most reliable server that takes it"
+    randomised = True
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+
+    def reset(self, header: SelectionHeader) -> None:
+        """Start the random numbers."""
+        super().reset(header)
+        self._rng = np.random.default_rng(self._seed)
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """Candidates in random order."""
+        return self._in_order(task, self._rng.permutation(len(task.candidates)), free_mb)
+
+
+class _Weighing(SelectionPolicy):
+    """Candidates by weights that an ensemble selection gives them, unaware of failures."""
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """Candidates by their weight, those without any left out.
+
+        Raises
+        ------
+        UsageError
+            The rule is learned: what the candidates say is not known.
+        """
+        accuracies = task.accuracies
+        if not isinstance(accuracies, Predicted):
+            raise UsageError(
+                f"'{self.name}' needs what each candidate says; of {task.name} only the accuracy "
+                "of sets is known."
+            )
+        weights = self.weigh(accuracies)
+        order = [m for m in np.argsort(-weights, kind="stable") if weights[m] > _NOTHING]
+        return self._in_order(task, order, free_mb)
+
+    @abstractmethod
+    def weigh(self, accuracies: Predicted) -> FloatArray:
+        """Weight of each candidate."""
+
+
+class Caruana(_Weighing):
+    """Ensemble selection with replacement."""
+
+    name = "caruana"
+    summary = "ensemble selection (Caruana et al.) by averaged scores, unaware of failures"
+
+    def weigh(self, accuracies: Predicted) -> FloatArray:
+        """Counts of the selected models."""
+        return select(accuracies.scores, accuracies.labels)
+
+
+class BaggedCaruana(_Weighing):
+    """Ensemble selection on random halves of the library."""
+
+    name = "caruana-bagged"
+    summary = "the same on random halves of the library, weights added up, unaware of failures"
+    randomised = True
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+
+    def reset(self, header: SelectionHeader) -> None:
+        """Start the random numbers."""
+        super().reset(header)
+        self._rng = np.random.default_rng(self._seed)
+
+    def weigh(self, accuracies: Predicted) -> FloatArray:
+        """Mean counts of the selected models."""
+        return bagged(accuracies.scores, accuracies.labels, self._rng)
+
+
+class Stacked(_Weighing):
+    """Candidates by their weight in a stack."""
+
+    name = "stacked"
+    summary = "candidates by their weight in a stack of least logarithmic loss, unaware of failures"
+
+    def weigh(self, accuracies: Predicted) -> FloatArray:
+        """Weights of the stack."""
+        scores = accuracies.scores / max(float(accuracies.scores.max()), 1.0)
+        return stacking_weights(scores, accuracies.labels)
+
+
+class NoFailures(SelectionPolicy):
+    """Exact, had no server ever failed."""
+
+    name = "no-failures"
+    summary = "exact members of an application as if no server ever failed"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """The best ensemble that nothing disturbs."""
+        never = Failures(np.zeros(len(self._servers)))
+        servers = replace(self._servers, failures=never)
+        made = Configurations(task, servers, self._rules, Prices(1.0, 0.0), free_mb=free_mb)
+        return made.best()[1]
+
+
+class Greedy(SelectionPolicy):
+    """The member that gains most, again and again."""
+
+    name = "greedy"
+    summary = "the member and server that gain most under failures, until none gains"
+    guarantee = "1 / (p + 1) of the most gain, for the rules best and cover and p matroids"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """Greedy members."""
+        return greedy(task, self._servers, self._rules, self._prices, free_mb)
+
+
+class GreedyPerMegabyte(SelectionPolicy):
+    """The member that gains most for its memory."""
+
+    name = "greedy-per-megabyte"
+    summary = "the member and server that gain most per megabyte under failures"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """Greedy members."""
+        return greedy(task, self._servers, self._rules, self._prices, free_mb, per_megabyte=True)
+
+
+class LookAhead(SelectionPolicy):
+    """Greedy, with pairs where no single member gains."""
+
+    name = "look-ahead"
+    summary = "greedy, and the pair of members that gains most where no single one does"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """Greedy members, and pairs."""
+        return greedy(task, self._servers, self._rules, self._prices, free_mb, look_ahead=True)
+
+
+class FailureAwareCaruana(SelectionPolicy):
+    """Ensemble selection by accuracy under failures, members pinned to servers."""
+
+    name = "caruana-failures"
+    summary = "members added by accuracy under failures even where it falls; the best prefix"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """The best prefix of members added one by one."""
+        servers, rules = self._servers, self._rules
+        current: Placement = ()
+        best, most = current, 0.0
+        while True:
+            larger = list(extensions(task, servers, rules, current, free_mb))
+            if not larger:
+                return best
+            gains = [gain_of(task, servers, rules, self._prices, p) for p in larger]
+            current = larger[int(np.argmax(gains))]
+            if max(gains) > most:
+                best, most = current, max(gains)
+
+
+class Diverse(SelectionPolicy):
+    """Members that are accurate and disagree."""
+
+    name = "diverse"
+    summary = "members of the largest sum of accuracies and disagreements, by a programme"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """Members by pairs."""
+        return diverse(task, self._servers, self._rules, free_mb)
+
+
+class ExpectedInTurn(SelectionPolicy):
+    """Exact for the expectation, one application after the other."""
+
+    name = "expected-in-turn"
+    summary = "exact members for the expected accuracy of one application after the other"
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """The best in what is left."""
+        return self._exact(task, free_mb, Prices(1.0, 0.0))
+
+
+class WorstInTurn(SelectionPolicy):
+    """Exact for the worst case, one application after the other."""
+
+    name = "worst-in-turn"
+    summary = "exact members for the worst case of one application after the other"
+
+    #: Weight of the expectation, which decides among equals.
+    share = 1e-6
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """The most robust in what is left."""
+        return self._exact(task, free_mb, Prices(self.share, 1 - self.share))
+
+
+class GreedyByWeight(SelectionPolicy):
+    """Greedy, the weightiest application first."""
+
+    name = "greedy-by-weight"
+    summary = "greedy, told all applications, the weightiest first"
+    needs: ClassVar[frozenset[str]] = frozenset({ALL_APPLICATIONS})
+
+    def reset(self, header: SelectionHeader) -> None:
+        """Place everybody.
+
+        Raises
+        ------
+        UsageError
+            The policy was not told all applications.
+        """
+        super().reset(header)
+        if header.tasks is None:
+            raise UsageError(f"'{self.name}' needs to be told all applications.")
+        found = in_turn(header.tasks, self._servers, self._rules, self._prices)
+        names = [task.name for task in header.tasks]
+        self._found = dict(zip(names, found, strict=True))
+
+    def members(self, task: Task, free_mb: FloatArray) -> Placement:
+        """What was found."""
+        return self._found[task.name]
