@@ -9,10 +9,10 @@ chosen anew for what is really there. Three tools:
   instance to a row of less power or switches it off; the step that loses the least for each kW it
   saves comes first. It ends when every site draws no more than it has, also where a site has
   nothing left at all.
-- `Sender` (see `.sending`) finds the flows.
+- `Sender` (`optmodels.routing.sites.sending`) finds the flows.
 
-That Heron has a planner of seconds that follows the real power is from our memory of "AI
-Greenferencing" (arXiv:2505.09989); its knobs and this procedure are ours.
+The public abstract of Heron ("AI Greenferencing", arXiv:2505.09989) gives no procedure for the
+seconds in which power moves; this one is ours.
 """
 
 from __future__ import annotations

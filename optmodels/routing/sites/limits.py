@@ -1,9 +1,9 @@
 """Why requests are lost: which classes, origins, hours and sites, in words.
 
 An instance can always be planned: what cannot be served is lost. That requests must be lost is
-proven, period by period, by the bound that holds for every policy (`optmodels.routing.sites`
-`.prices`); its prices say which sites lack power, which lack GPUs, and whose requests are the ones
-to go. Losses of whole instances and of loading, which the bound leaves out, are not explained.
+proven, period by period, by the bound that holds for every policy
+(`optmodels.routing.sites.prices`); its prices say which sites lack power and which lack GPUs.
+Losses of whole instances and of loading, which the bound leaves out, are not explained.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Planner-L: what to configure and run in a slot, from the power and demand that are expected.
 
-The fewest lost requests come first, then the least time or power (see `optmodels.routing.sites`
-`.model`). A mixed-integer programme of fifty sites takes minutes; its linear programme on the rows
-that it can need takes a fraction of a second, and whole instances made from it (see `.rounding`)
-serve all but some thousandths of what it serves. The loss of the linear programme is a lower bound
-on that of every plan for the slot, so each plan knows how far it may be from the best.
+The fewest lost requests come first, then the least time or power (`optmodels.routing.sites.model`).
+A mixed-integer programme of fifty sites takes minutes; its linear programme on the rows that it can
+need takes a fraction of a second, and whole instances made from it
+(`optmodels.routing.sites.rounding`) serve all but some thousandths of what it serves. The loss of
+the linear programme is a lower bound on that of every plan for the slot, so each plan knows how far
+it may be from the best.
 
-Heron's planner looks ahead by a quarter of an hour; that it is an integer programme is from our
-memory of "AI Greenferencing" (arXiv:2505.09989), the production path is ours.
+The public abstract of Heron ("AI Greenferencing", arXiv:2505.09989) tells of planning at a quarter
+of an hour, and of no formulas; the formulation and the production path are ours.
 """
 
 from __future__ import annotations
