@@ -69,11 +69,12 @@ def test_tour_proves_the_optimum_and_shows_at_least_ten_policies() -> None:
         # Whole instances and loading, of which the bound knows nothing.
         "routing.sites": 0.02,
         "routing.pipeline": 1e-4,
+        "placement.edge": 1e-4,
         "placement.accelerators": 1e-9,
         "ensembles.failover": 1e-4,
     }
     # Sizing is decided once: there are fewer ways to do it badly. Of routers six are known.
-    fewest = {"rightsizing.sites": 7, "routing.sites": 6}
+    fewest = {"rightsizing.sites": 7, "routing.sites": 6, "placement.edge": 5}
     for stop in stops:
         assert 0 <= 1 - stop["bound"] / stop["objective"] <= gaps[stop["problem"]]
         assert len(stop["rows"]) > fewest.get(stop["problem"], 10)

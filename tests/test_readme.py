@@ -56,6 +56,7 @@ def test_links_of_the_documents_lead_somewhere():
         "rightsizing-sites.md",
         "routing-pipeline.md",
         "routing-sites.md",
+        "placement-edge.md",
         "placement-accelerators.md",
         "ensembles-failover.md",
     ],

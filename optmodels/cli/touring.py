@@ -21,6 +21,7 @@ SHOWN = {
     "rightsizing.sites": "rightsizing/sites/four-sites-28d",
     "routing.sites": "routing/sites/four-sites-4h",
     "routing.pipeline": "routing/pipeline/five-services-9-hosts",
+    "placement.edge": "placement/edge/eight-sites-60-apps",
     "placement.accelerators": "placement/accelerators/four-nodes-20-apps",
     "ensembles.failover": "ensembles/failover/five-sites-16-apps",
 }

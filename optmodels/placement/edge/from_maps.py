@@ -89,7 +89,7 @@ def from_cities(
     rows, servers = [], []
     for c, city in enumerate(cities):
         for k, kind in enumerate(catalogue.KINDS):
-            count = int(round(float(users[c]) * catalogue.MIX[k]))
+            count = round(float(users[c]) * catalogue.MIX[k])
             if count:
                 rows.append(
                     {

@@ -3,8 +3,8 @@ r"""The mathematics of applications at edge sites.
 **In words.** Each application is placed on a server that is near enough to its users, or left out
 at a price. A server that is on has a *filling*: how many applications of each kind it has room for.
 Of a kind, no more applications are placed at a group of servers than the fillings of its servers
-have room for. Servers that run already stay on, unless they may be switched off. Applications that ran
-elsewhere before are moved, at a price and within a budget.
+have room for. Servers that run already stay on, unless they may be switched off. Applications that
+ran elsewhere before are moved, at a price and within a budget.
 
 **In symbols.** Class d has :math:`n_d` applications of kind :math:`\kappa(d)`; group g has
 :math:`m_g` servers, each filled in one of the ways p of :math:`P_g`.
