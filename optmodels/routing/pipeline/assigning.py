@@ -8,7 +8,6 @@ trouble go first in another round.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +26,6 @@ Weights = Callable[[Layers], FloatArray]
 Allowed = Callable[[Layers], NDArray[np.bool_]]
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """Routes and cards of all services, and what they weigh."""
-
-    decision: Decision
-    usd: float
-
-
 def assigned(
     steps: Steps,
     layers: Sequence[Layers],
@@ -44,7 +35,7 @@ def assigned(
     weights: Weights | None = None,
     allowed: Sequence[Allowed] = (),
     order: Sequence[int] | None = None,
-) -> Assignment | None:
+) -> Decision | None:
     """Route all services one after another; None where some service finds no room.
 
     Parameters
@@ -81,13 +72,12 @@ def _one_round(
     owned: frozenset[Card],
     weights: Weights | None,
     allowed: Sequence[Allowed],
-) -> tuple[Assignment | None, int]:
+) -> tuple[Decision | None, int]:
     """Routes in this order, or the service that found none."""
     room = steps.resources.capacity.copy()
     have = set(owned)
     routes: list[Route | None] = [None] * len(layers)
     used: set[Card] = set()
-    usd = 0.0
     for k in queue:
         one = layers[k]
         left = {card: price for card, price in prices.items() if card not in have}
@@ -98,13 +88,11 @@ def _one_round(
         have |= found.cards
         routes[k] = one.route(found.path)
         for a in found.path:
-            usd += one.arcs[a].usd
             used |= {card for card in one.arcs[a].step.needs if card in steps.offered}
             for r, amount in one.arcs[a].step.uses.items():
                 room[r] -= amount
     # A card that no route uses in the end is not bought.
-    usd += sum(steps.offered[card] for card in used)
-    return Assignment(Decision(tuple(routes), frozenset(used)), usd), -1
+    return Decision(tuple(routes), frozenset(used)), -1
 
 
 def _route(

@@ -70,6 +70,31 @@ def improved(
     return search.decision()
 
 
+def bought_in_bundles(
+    steps: Steps,
+    layers: Sequence[Layers],
+    decision: Decision,
+    bundles: Sequence[frozenset[Card]],
+) -> Decision:
+    """Buy bundles of cards, one after another, as long as the whole becomes cheaper.
+
+    Parameters
+    ----------
+    steps, layers
+        Steps of the instance, graphs of its services.
+    decision
+        A route for every service, from which to start.
+    bundles
+        Cards that are bought together; no other cards are.
+    """
+    search = _Descent(steps, layers, decision, None, 1.0)
+    for _ in range(ROUNDS):
+        gained = [search.buy(bundle) for bundle in bundles]
+        if not any(gained):
+            break
+    return search.decision()
+
+
 class _Descent:
     """The plan so far: a path per service, and what is left of each resource."""
 
@@ -89,6 +114,7 @@ class _Descent:
         ]
         self._known: dict[tuple[int, tuple[int, ...]], tuple[FloatArray, frozenset[Card]]] = {}
         self._lowest: dict[int, float] = {}
+        self._usable: dict[int, frozenset[Card]] = {}
         self.room = steps.resources.capacity.copy()
         for k in range(len(layers)):
             self.room -= self._load(k)
@@ -112,6 +138,31 @@ class _Descent:
             return False
         self._take(k, path)
         return True
+
+    def buy(self, bundle: frozenset[Card]) -> bool:
+        """Offer all services a bundle of cards; whether those that took it gained by its price."""
+        everybody = range(len(self.paths))
+        have = self._cards(everybody) | bundle
+        forbidden = frozenset(self.prices) - have
+        before = sum(self._weight(k) for k in everybody) + self._price(self._cards(everybody))
+        kept, room = list(self.paths), self.room.copy()
+        for k in everybody:
+            if self._could_use(k, bundle):
+                most = self._weight(k) * (1 - _GAIN)
+                path = self._best(k, self.room + self._load(k), have, forbidden, most)
+                if path is not None:
+                    self._take(k, path)
+        after = sum(self._weight(k) for k in everybody) + self._price(self._cards(everybody))
+        if after >= before * (1 - _GAIN):
+            self.paths, self.room = kept, room
+            return False
+        return True
+
+    def _could_use(self, k: int, bundle: frozenset[Card]) -> bool:
+        if k not in self._usable:
+            arcs = self.layers[k].arcs
+            self._usable[k] = frozenset(card for arc in arcs for card in arc.step.needs)
+        return bool(self._usable[k] & bundle)
 
     def give_back(self, host: int) -> bool:
         """Route the services that use the cards of a host without them; whether that gained."""

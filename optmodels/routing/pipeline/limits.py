@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.routing.pipeline.assigning import assigned
 from optmodels.routing.pipeline.instance import PipelineInstance, Service
 from optmodels.routing.pipeline.labels import Terms, cheapest_route
 from optmodels.routing.pipeline.layers import Layers, layers_of, whole_layers
@@ -62,6 +63,8 @@ def _shared_reasons(steps: Steps, graphs: list[Layers]) -> list[str]:
     from optmodels.routing.pipeline.model import formulation, model_data
     from optmodels.solver import Status, solve_model
 
+    if assigned(steps, graphs, prices=dict.fromkeys(steps.offered, 0.0)) is not None:
+        return []
     data = model_data(steps, graphs, weights=[np.zeros_like(one.usd) for one in graphs])
     if not len(data["resources"]):
         return []

@@ -39,6 +39,8 @@ METHODS = ("auto", "labels", "milp")
 #: Relative difference between two computations of one number that the feasibility tolerance of the
 #: solver explains.
 _ROUNDING = 1e-6
+#: Share of a time limit that the solver gets, however long the greedy start took.
+_LEAST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,7 @@ def greedy_start(
             weights=None if weights is None else lambda one: of[id(one)],
         )
         if plan is not None:
-            value = worth(steps, layers, plan.decision, weights, card_weight)
-            plans.append((value, plan.decision))
+            plans.append((worth(steps, layers, plan, weights, card_weight), plan))
     if not plans:
         return None
     best = min(plans, key=lambda one: one[0])[1]
@@ -210,13 +211,18 @@ def by_solver(
     from optmodels.routing.pipeline.model import formulation, model_data
     from optmodels.solver import Status, check_not_worse, solve_model
 
+    began = time.perf_counter()
     start = greedy_start(steps, layers, weights, card_weight)
+    left = limits.time_limit_s
+    if left is not None:
+        # The limit is that of the whole search; the solver always gets some of it.
+        left = max(left - (time.perf_counter() - began), _LEAST_SHARE * left)
     data = model_data(steps, layers, weights=weights, card_weight=card_weight)
     given = None if start is None else _as_start(steps, layers, start)
     solution = solve_model(
         formulation(),
         data=data,
-        time_limit_s=limits.time_limit_s,
+        time_limit_s=left,
         mip_gap=limits.mip_gap,
         seed=limits.seed,
         options=limits.options,

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from optmodels.errors import UsageError
 from optmodels.policy import FloatArray, Observation, Policy
-from optmodels.routing.pipeline.assigning import Assignment, assigned
+from optmodels.routing.pipeline.assigning import assigned
 from optmodels.routing.pipeline.audit import Decision
+from optmodels.routing.pipeline.improving import bought_in_bundles
 from optmodels.routing.pipeline.labels import Terms, cheapest_route
 from optmodels.routing.pipeline.layers import Layers
 from optmodels.routing.pipeline.replay import PipelineHeader
@@ -49,10 +50,10 @@ class Rule(Policy):
                 f"'{self.name}' finds no routes for {self._header.instance.name} that keep all "
                 "limits."
             )
-        return found.decision
+        return found
 
     @abstractmethod
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
+    def assignment(self, header: PipelineHeader) -> Decision | None:
         """Routes and cards, None where the rule finds none."""
 
 
@@ -62,7 +63,7 @@ class AllTcp(Rule):
     name = "all-tcp"
     summary = "TCP everywhere, no card is bought; hosts by least cost"
 
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
+    def assignment(self, header: PipelineHeader) -> Decision | None:
         """Least cost without RDMA, on cards that are there or not."""
         return assigned(header.steps, header.layers, prices={}, allowed=[_without_verbs])
 
@@ -74,7 +75,7 @@ class AllRdma(Rule):
     summary = "RDMA on every hop that can have it, its cards bought; TCP elsewhere"
     order: ClassVar[tuple[Kind, ...]] = ("local", "rdma", "tcp")
 
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
+    def assignment(self, header: PipelineHeader) -> Decision | None:
         """Least cost over the best transports that each pair of places can have."""
         best = [_best_transports(self.order), lambda one: np.ones(len(one.arcs), dtype=bool)]
         return assigned(header.steps, header.layers, prices=_free(header), allowed=best)
@@ -94,7 +95,7 @@ class Colocated(Rule):
     name = "colocated"
     summary = "as few hops between hosts as possible, cost decides among equals"
 
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
+    def assignment(self, header: PipelineHeader) -> Decision | None:
         """Hops weigh more than anything else."""
         total = 1 + sum(float(one.usd.sum()) for one in header.layers)
         total += sum(header.steps.offered.values())
@@ -112,7 +113,7 @@ class MinLatency(Rule):
     name = "min-latency"
     summary = "the fastest route of each service, all cards that it needs bought"
 
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
+    def assignment(self, header: PipelineHeader) -> Decision | None:
         """Latency alone; cards count nothing."""
         return assigned(
             header.steps,
@@ -128,7 +129,7 @@ class MinCost(Rule):
     name = "min-cost"
     summary = "the cheapest route of each service within its limit; the first user pays a card"
 
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
+    def assignment(self, header: PipelineHeader) -> Decision | None:
         """Cost, cards in full."""
         return assigned(header.steps, header.layers, prices=header.steps.offered)
 
@@ -139,7 +140,7 @@ class SharedCards(Rule):
     name = "shared-cards"
     summary = "the cheapest routes, each new card counted at 1/(number of services) of its price"
 
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
+    def assignment(self, header: PipelineHeader) -> Decision | None:
         """Cost, cards in shares."""
         count = len(header.layers)
         prices = {card: usd / count for card, usd in header.steps.offered.items()}
@@ -150,25 +151,18 @@ class GreedyCards(Rule):
     """Cards bought one bundle after another, as long as the whole becomes cheaper."""
 
     name = "greedy-cards"
-    summary = "starts without cards, then buys the bundle that saves most, until none saves"
+    summary = "starts without cards, then buys bundles of them as long as the whole gets cheaper"
 
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
-        """Steepest descent over bundles: the cards of some service's best route."""
+    def assignment(self, header: PipelineHeader) -> Decision | None:
+        """Offer bundles to all services: the cards of some service's best route."""
         steps, layers = header.steps, header.layers
-        bundles = _bundles(header)
-        have: frozenset[Card] = frozenset()
-        best = assigned(steps, layers, prices={}, owned=have)
-        while True:
-            better = None
-            for bundle in bundles:
-                if bundle <= have:
-                    continue
-                found = assigned(steps, layers, prices={}, owned=have | bundle)
-                if found is not None and (better is None or found.usd < better[0].usd):
-                    better = (found, have | bundle)
-            if better is None or (best is not None and better[0].usd >= best.usd):
-                return best
-            best, have = better
+        start = assigned(steps, layers, prices={})
+        if start is None:
+            # Without cards some service has no route: start from the cheapest ones with cards.
+            start = assigned(steps, layers, prices=steps.offered)
+        if start is None:
+            return None
+        return bought_in_bundles(steps, layers, start, _bundles(header))
 
 
 class LpRounding(Rule):
@@ -177,7 +171,7 @@ class LpRounding(Rule):
     name = "lp-rounding"
     summary = "linear relaxation, cards bought by half or more are taken; then cheapest routes"
 
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
+    def assignment(self, header: PipelineHeader) -> Decision | None:
         """Solve the relaxation, round its cards, route greedily."""
         from optmodels.routing.pipeline.relaxation import relaxed_cards
 
@@ -196,7 +190,7 @@ class RandomRoutes(Rule):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def assignment(self, header: PipelineHeader) -> Assignment | None:
+    def assignment(self, header: PipelineHeader) -> Decision | None:
         """Weights between 0 and 1 for each arc."""
         rng = np.random.default_rng(self.seed)
         drawn = {id(one): rng.random(len(one.arcs)) for one in header.layers}
