@@ -4,7 +4,8 @@
 method      what it is
 ==========  ========================================================================================
 "repair"    each period by its linear programme, made whole, with loading accounted for (see
-            `optmodels.routing.sites.foresight`)
+            `optmodels.routing.sites.foresight`); over few periods the planning policy with
+            perfect forecasts is tried as well
 "milp"      the formulation in whole instances over all periods, for small instances
 "auto"      "repair", and "milp" after it where the instance is small and the gap is open
 ==========  ========================================================================================
@@ -155,7 +156,23 @@ def _by_repair(
         if made is not None:
             other = _candidate(instance, made[0], f"periods one by one, made whole ({way})")
             best = other if other.cost < best.cost else best
+    if best.cost > 0 and time.perf_counter() < end:
+        other = _candidate(instance, _by_policy(instance), "Heron with perfect forecasts")
+        best = other if other.cost < best.cost else best
     return best
+
+
+def _by_policy(instance: RoutingInstance) -> Decisions:
+    """What the planning policy does when its forecasts are the truth; sometimes it is the best."""
+    from optmodels.forecast import FixedForecast
+    from optmodels.policy import replay
+    from optmodels.routing.sites.policies.heron import Heron
+    from optmodels.routing.sites.replay import RoutingEnvironment, joined_series
+
+    told = FixedForecast(joined_series(instance))
+    environment = RoutingEnvironment(instance, granted=Heron.needs, forecast=told)
+    replay(environment, Heron())
+    return environment.decisions
 
 
 def _by_milp(

@@ -22,6 +22,7 @@ from optmodels.routing.sites.model import formulation, model_data
 from optmodels.routing.sites.optimum import solve
 from optmodels.routing.sites.prices import least_losses, price_bound
 from optmodels.routing.sites.programme import Costs, Programme
+from optmodels.routing.sites.synthetic import generate
 from optmodels.routing.sites.weighted import OBJECTIVES, weighted
 from optmodels.solver import solve_model
 from tests.routing.sites.fleets import random_question
@@ -322,3 +323,15 @@ def test_explain_tells_gpus_from_power():
     """Where power is plenty GPUs are what is short."""
     words = "\n".join(explain(routing([[50.0]], [[[20.0]]], ONE_ROW, gpus=8)))
     assert "GPUs: more would serve more at s00" in words and "power:" not in words
+
+
+def test_the_planning_policy_does_not_beat_the_oracle_where_nothing_need_be_lost() -> None:
+    """With wind for everybody no plan of the periods one by one, made whole, loses nothing here.
+
+    The planning policy does, with its own forecasts. The oracle, who tries it with perfect ones,
+    must find a plan that loses nothing as well.
+    """
+    instance = generate(1, hours=4, sites=3, gpus=1200, classes=6)
+    plan = solve(instance, method="repair")
+    assert plan.objective == pytest.approx(0.0, abs=1e-6)
+    assert plan.bound == pytest.approx(0.0, abs=1e-6)
