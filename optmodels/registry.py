@@ -32,6 +32,7 @@ _MODULES = {
     "routing.pipeline": "optmodels.routing.pipeline",
     "placement.edge": "optmodels.placement.edge",
     "placement.accelerators": "optmodels.placement.accelerators",
+    "ensembles.selection": "optmodels.ensembles.selection",
     "ensembles.failover": "optmodels.ensembles.failover",
 }
 

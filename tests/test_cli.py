@@ -71,6 +71,7 @@ def test_tour_proves_the_optimum_and_shows_at_least_ten_policies() -> None:
         "routing.pipeline": 1e-4,
         "placement.edge": 1e-4,
         "placement.accelerators": 1e-9,
+        "ensembles.selection": 1e-4,
         "ensembles.failover": 1e-4,
     }
     # Sizing is decided once: there are fewer ways to do it badly. Of routers six are known.

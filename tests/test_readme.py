@@ -58,6 +58,7 @@ def test_links_of_the_documents_lead_somewhere():
         "routing-sites.md",
         "placement-edge.md",
         "placement-accelerators.md",
+        "ensembles-selection.md",
         "ensembles-failover.md",
     ],
 )

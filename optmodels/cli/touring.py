@@ -23,6 +23,7 @@ SHOWN = {
     "routing.pipeline": "routing/pipeline/five-services-9-hosts",
     "placement.edge": "placement/edge/eight-sites-60-apps",
     "placement.accelerators": "placement/accelerators/four-nodes-20-apps",
+    "ensembles.selection": "ensembles/selection/two-apps-4-servers",
     "ensembles.failover": "ensembles/failover/five-sites-16-apps",
 }
 
