@@ -22,10 +22,11 @@ from _heron_cells import Cell, Row, instance_of, policy_of
 from optmodels.policy import FloatArray, replay
 from optmodels.routing.sites.audit import facts_of
 from optmodels.routing.sites.instance import RoutingInstance
+from optmodels.routing.sites.outcomes import Simulated
 from optmodels.routing.sites.policies.base import RoutingPolicy
 from optmodels.routing.sites.replay import RoutingEnvironment
 from optmodels.routing.sites.requests import Requests, requests_from
-from optmodels.routing.sites.simulation import Simulated, simulate
+from optmodels.routing.sites.simulation import simulate
 from optmodels.traces import LengthClasses, read_requests
 
 FILES = {

@@ -11,12 +11,6 @@ proportion to the prompt's length, the rest its remaining time in proportion to 
 first. A request with its class's mean lengths that does not wait takes exactly the row's times. The
 row's times are those of a full batch, so that nothing is gained by an empty one. This, and what
 happens when settings change, is ours; the papers do not publish their simulators.
-
-**Goodput.** With the round trip counted once, ``ttft = wait + reading + RTT``, ``e2e`` from arrival
-to the last token plus RTT, and ``tbt = (e2e - ttft) / (tokens - 1)``, 0 for one token. A request is
-*ok* if all three keep the limits of its class; otherwise it is *late*. It is *dropped* if no server
-had a place for it in time, at its arrival or when its turn came, and *lost* if its server lost the
-power.
 """
 
 from __future__ import annotations
@@ -29,91 +23,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from optmodels.errors import UsageError
-from optmodels.policy import FloatArray, frozen
+from optmodels.policy import FloatArray
 from optmodels.routing.sites.dispatch import Decisions, Dispatch
 from optmodels.routing.sites.instance import RoutingInstance
+from optmodels.routing.sites.outcomes import DROPPED, LOST, OK, PENDING, Simulated, judged
 from optmodels.routing.sites.policies.least_power import shed
-from optmodels.routing.sites.profile import IntArray, Profile, integers
+from optmodels.routing.sites.profile import IntArray, Profile
 from optmodels.routing.sites.requests import Requests
 from optmodels.routing.sites.scheduler import KINDS, Scheduler, make_scheduler, queue_limit
 from optmodels.routing.sites.serving import Site
 
-OUTCOMES = ("ok", "late", "dropped", "lost")
-OK, LATE, DROPPED, LOST = range(4)
-PENDING = -1
 _ROUNDING = 1e-9
 
 #: Which servers of a site go on: (site, servers by row, power) to servers by row.
 Relief = Callable[[int, IntArray, float], IntArray]
-
-
-@dataclass(frozen=True, eq=False)
-class Simulated:
-    """What became of the requests.
-
-    Attributes
-    ----------
-    requests
-        They.
-    outcome
-        Place of each request's outcome among `OUTCOMES`.
-    ttft_s, tbt_s, e2e_s
-        Times with the round trip; NaN for requests that were dropped or lost.
-    wait_s
-        Time in queues; NaN likewise.
-    seconds
-        Length of the plan [s]; later seconds only finish what is in service.
-    draw_kw, limit_kw
-        Most power drawn in each second, and the power there was, shape (seconds, S).
-    reloads
-        Servers that were loaded anew.
-    """
-
-    requests: Requests
-    outcome: IntArray
-    ttft_s: FloatArray
-    tbt_s: FloatArray
-    e2e_s: FloatArray
-    wait_s: FloatArray
-    seconds: float
-    draw_kw: FloatArray
-    limit_kw: FloatArray
-    reloads: int
-
-    @property
-    def goodput_per_s(self) -> float:
-        """Requests that were ok, per second."""
-        return float((self.outcome == OK).sum()) / self.seconds
-
-    @property
-    def token_goodput_per_s(self) -> float:
-        """Tokens of the answers that were ok, per second."""
-        return float(self.requests.output_tokens[self.outcome == OK].sum()) / self.seconds
-
-    @property
-    def attainment(self) -> float:
-        """Share of the requests that were ok; 1 where none arrived."""
-        return float((self.outcome == OK).mean()) if len(self.outcome) else 1.0
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Requests by outcome."""
-        found = np.bincount(self.outcome, minlength=len(OUTCOMES))
-        return {name: int(count) for name, count in zip(OUTCOMES, found, strict=True)}
-
-    @property
-    def seconds_over_power(self) -> int:
-        """Seconds in which a site drew more than there was: 0, or the simulation is wrong."""
-        over = self.draw_kw > self.limit_kw * (1 + 2 * _ROUNDING)
-        return int(over.any(axis=1).sum())
-
-    def percentile_s(self, what: str, share: float) -> float:
-        """Percentile (0 to 100) of "ttft_s", "tbt_s", "e2e_s" or "wait_s" of what was served."""
-        if what not in ("ttft_s", "tbt_s", "e2e_s", "wait_s"):
-            raise UsageError.unknown("time", what, ("ttft_s", "tbt_s", "e2e_s", "wait_s"))
-        values: FloatArray = getattr(self, what)
-        served = values[~np.isnan(values)]
-        return float(np.percentile(served, share)) if len(served) else float("nan")
 
 
 def simulate(
@@ -287,7 +210,19 @@ class _Engine:
                 self.schedule(following, arrivals[following])
                 following += 1
             second += 1
-        return self._judged(seconds, frozen(np.array(draws)), frozen(np.array(limits)))
+        return judged(
+            self.instance,
+            self.requests,
+            outcome=self.outcome,
+            place=self.place,
+            start_s=self.start,
+            first_s=self.first,
+            end_s=self.end,
+            seconds=seconds,
+            draw_kw=np.array(draws),
+            limit_kw=np.array(limits),
+            reloads=sum(site.reloads for site in self.sites),
+        )
 
     def _busy(self) -> bool:
         waiting = any(any(site.waiting.values()) for site in self.sites)
@@ -370,36 +305,6 @@ class _Engine:
             limits.append(queue_limit(slack, ttft, rate, self.sites[s].active[row]))
         scheduler = make_scheduler(self.kind, [weight for _, _, weight in weighted], self.rng)
         return _Choice(scheduler, [(s, row) for s, row, _ in weighted], limits)
-
-    # ------------------------------------------------------------------------------ the end
-    def _judged(self, seconds: float, draw_kw: FloatArray, limit_kw: FloatArray) -> Simulated:
-        """Times and outcome of every request."""
-        given, profile = self.requests, self.profile
-        code = given.request_class
-        served = self.outcome == OK
-        trip = np.where(served, self.instance.rtt_s[given.origin, self.place], np.nan)
-        ttft = self.first - given.arrival_s + trip
-        e2e = self.end - given.arrival_s + trip
-        following = given.output_tokens - 1
-        tbt = np.where(following > 0, (e2e - ttft) / np.maximum(following, 1), 0.0) + 0 * trip
-        allowed = 1 + _ROUNDING
-        in_time = (
-            (ttft <= profile.ttft_limit[code] * allowed)
-            & (tbt <= profile.tbt_limit[code] * allowed)
-            & (e2e <= profile.e2e_limit[code] * allowed)
-        )
-        return Simulated(
-            requests=given,
-            outcome=integers(np.where(served & ~in_time, LATE, self.outcome)),
-            ttft_s=frozen(ttft),
-            tbt_s=frozen(tbt),
-            e2e_s=frozen(e2e),
-            wait_s=frozen(np.where(served, self.start - given.arrival_s, np.nan)),
-            seconds=seconds,
-            draw_kw=draw_kw,
-            limit_kw=limit_kw,
-            reloads=sum(site.reloads for site in self.sites),
-        )
 
 
 @dataclass(frozen=True, eq=False)

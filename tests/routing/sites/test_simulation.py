@@ -15,20 +15,13 @@ from optmodels.errors import InputError, UsageError
 from optmodels.policy import frozen, replay
 from optmodels.routing.sites.dispatch import Decisions, Dispatch
 from optmodels.routing.sites.instance import RoutingInstance
+from optmodels.routing.sites.outcomes import DROPPED, LATE, LOST, OK, OUTCOMES, Simulated
 from optmodels.routing.sites.policies import POLICIES
 from optmodels.routing.sites.policies.heron import Heron
 from optmodels.routing.sites.profile import integers
 from optmodels.routing.sites.replay import RoutingEnvironment
 from optmodels.routing.sites.requests import Requests, poisson_requests, requests_from
-from optmodels.routing.sites.simulation import (
-    DROPPED,
-    LATE,
-    LOST,
-    OK,
-    OUTCOMES,
-    Simulated,
-    simulate,
-)
+from optmodels.routing.sites.simulation import simulate
 from tests.routing.sites.clocked import clocked
 from tests.routing.sites.instances import routing
 
