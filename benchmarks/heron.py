@@ -233,7 +233,9 @@ def notes_of(frame: pd.DataFrame) -> list[str]:
         "wind is short.",
         "Goodput is what keeps the limits of latency, each request counted once. The bound is a "
         "linear programme for each period by itself, in which nothing ever loads; nobody can be "
-        "above it. Heron hedges the present power by the quantile of its past errors, and is "
+        "above it. Where power is short, what serves most requests per kW comes first with Heron "
+        "and the bound, so that long answers are lost before short ones; baselines lose all "
+        "classes alike. Heron hedges the present power by the quantile of its past errors, and is "
         "given no forecast here.",
         "Wind is scaled so that in the mean it gives as much as all GPUs draw at most (in the "
         "curve wind_ratio times as much), demand so that it is 0.7 of what they serve without a "
