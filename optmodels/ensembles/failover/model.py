@@ -225,7 +225,7 @@ def formulation() -> pyo.AbstractModel:
 
 
 def size_of(instance: FailoverInstance) -> int:
-    """Number of binaries of the formulation, counted without making it."""
+    """Largest number of binaries that the formulation can have, counted without making it."""
     per_application = np.bincount(
         instance.candidates.application[options_of(instance).target],
         minlength=len(instance.applications),

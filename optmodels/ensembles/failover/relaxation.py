@@ -1,23 +1,26 @@
 r"""A bound for large questions: all servers as one.
 
-**In words.** As `optmodels.ensembles.failover.model`, but with the memory and the compute of all
-servers in one heap, a backup wherever it may stand at all, and shares of backups. In each failure,
-what is loaded fits into the servers that are up, and together with all warm backups into all of
-them. A backup saves what it would at the best of its places.
+**In words.** As `optmodels.ensembles.failover.model`, but with the memory of all servers in one
+heap, no limit of compute, a backup wherever it may stand at all, and shares of backups. In each
+failure, what is loaded fits into the servers that are up, and together with all warm backups into
+all of them. A warm backup that may survive does so; where it may not, it saves no less than the
+best that could be loaded instead, for nothing.
 
-**In symbols.** With :math:`\bar g_{ij} = \max_k \sum_{f:\, i \in I_f,\, k \notin f} \pi_f g_{ij}`,
+**In symbols.** With :math:`\bar g_{ij} = \sum_{f:\, i \in I_f} \pi_f g_{ijf}`, where
+:math:`g_{ijf}` is 0 if all places where the backup may stand fail in f, :math:`g_{ij}` if none
+does, and :math:`\max(g_{ij}, \max_o h_{io})` else,
 
 .. math::
     \min \sum_f \pi_f \sum_{i \in I_f} w_i H - \sum_{ij} \bar g_{ij} x_{ij}
     - \sum_{f,i,o} \pi_f h_{io} y_{fio} + \rho u
 
     \text{one warm}    && \sum_j x_{ij} &\le 1 \\
-    \text{one way}     && \sum_{j \text{ survives } f} x_{ij} + \sum_o y_{fio} &\le 1 \\
+    \text{one way}     && \sum_{j \text{ may survive } f} x_{ij} + \sum_o y_{fio} &\le 1 \\
     \text{warm memory} && u = \sum_{ij} m_{ij} x_{ij} &\le \sum_k F_k \\
     \text{all memory}  && u + \sum_{io} m_{io} y_{fio} &\le \sum_k F_k \\
     \text{loaded}      && \sum_{io} m_{io} y_{fio} &\le \sum_{k \notin f} F_k
 
-A candidate survives f here if all places where it may stand do. Every plan gives a solution of no
+Every plan gives a solution of no
 greater value: its rows are sums of rows of the model, in which the warm backups on servers that are
 down fit into these. So the optimum is a lower bound. It is ours.
 """
@@ -49,7 +52,7 @@ def formulation() -> pyo.AbstractModel:
     m.options = pyo.Set(doc="options that may be loaded somewhere")
     m.losses = pyo.Set(doc="pairs of a failure and an application that it takes")
     m.cold_places = pyo.Set(dimen=2, doc="such a pair and an option")
-    m.surviving = pyo.Set(m.losses, doc="candidates that survive wherever they stand")
+    m.surviving = pyo.Set(m.losses, doc="candidates that survive somewhere")
     m.cold_of = pyo.Set(m.losses, doc="options of a pair")
     m.failures = pyo.Set(doc="failures")
     m.cold_in = pyo.Set(m.failures, dimen=2, doc="pairs and options of a failure")
@@ -105,11 +108,6 @@ def model_data(instance: FailoverInstance, *, warm_price: float = 0.0) -> dict[s
     backups = np.flatnonzero(instance.may_stand.any(axis=1))
     owner = options.application[backups]
     may = instance.may_stand[backups]
-    # Chance that each place of a backup is called, and survives.
-    chance = np.zeros((count, len(instance.servers)))
-    for failure in instance.failures:
-        chance[np.ix_(failure.failed, ~failure.down)] += failure.probability
-    best = np.where(may, chance[owner], 0.0).max(axis=1, initial=0.0)
     fits = (
         instance.fast_enough
         & (options.memory_mb[:, None] <= instance.free_mb[None, :])
@@ -121,12 +119,18 @@ def model_data(instance: FailoverInstance, *, warm_price: float = 0.0) -> dict[s
     first_option = np.searchsorted(option_owner, np.arange(count + 1))
     first_backup = np.searchsorted(owner, np.arange(count + 1))
     losses = [(f, a) for f, one in enumerate(instance.failures) for a in one.failed.tolist()]
+    warm_gain, saved = warm_gain_s(instance)[backups], np.zeros(len(backups))
     cold, surviving = [], []
     for f, a in losses:
+        failure = instance.failures[f]
         cold.append(numbers[first_option[a] : first_option[a + 1]])
         own = np.arange(first_backup[a], first_backup[a + 1])
-        survives = ~(may[own] & instance.failures[f].down[None, :]).any(axis=1)
-        surviving.append(backups[own[survives]])
+        may_live = (may[own] & ~failure.down[None, :]).any(axis=1)
+        may_die = (may[own] & failure.down[None, :]).any(axis=1)
+        best_cold = ways.gain_s[cold[-1]].max(initial=0.0)
+        gain = np.where(may_die, np.maximum(warm_gain[own], best_cold), warm_gain[own])
+        saved[own] += failure.probability * np.where(may_live, gain, 0.0)
+        surviving.append(backups[own[may_live]])
     lengths = [len(part) for part in cold]
     loss = np.repeat(np.arange(len(losses)), lengths)
     option = _joined(cold)
@@ -148,7 +152,7 @@ def model_data(instance: FailoverInstance, *, warm_price: float = 0.0) -> dict[s
             (loss, option),
         ),
         "all_lost": all_lost_s(instance),
-        "warm_gain": warm_gain_s(instance)[backups] * best,
+        "warm_gain": saved,
         "cold_gain": ways.gain_s[option] * probability[where],
         "warm_memory": options.memory_mb[backups],
         "memory": options.memory_mb[ways.target[numbers]],

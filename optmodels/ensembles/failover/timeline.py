@@ -71,10 +71,11 @@ def loading(instance: FailoverInstance, recovery: Recovery) -> Loading:
     done = np.cumsum(takes[order])
     server = recovery.server[row][order]
     opens = np.append(True, server[1:] != server[:-1])[: len(server)]
-    before = (done - takes[order])[opens]
-    end = np.empty(len(row))
-    end[order] = done - np.repeat(before, np.diff(np.append(np.flatnonzero(opens), len(server))))
-    begin = end - takes
+    # A loading begins at the very moment at which the one before it ends, to the last digit.
+    start = np.append(0.0, done)[: len(done)]
+    idle = np.repeat(start[opens], np.diff(np.append(np.flatnonzero(opens), len(server))))
+    begin, end = np.empty(len(row)), np.empty(len(row))
+    begin[order], end[order] = start - idle, done - idle
     first_begin, first_end = begin[: recovery.count], end[: recovery.count]
     last_begin, last_end = first_begin.copy(), first_end.copy()
     last_begin[upgraded], last_end[upgraded] = begin[recovery.count :], end[recovery.count :]

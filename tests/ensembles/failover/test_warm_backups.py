@@ -137,7 +137,7 @@ def test_an_answer_below_the_greedy_one_raises(monkeypatch: pytest.MonkeyPatch) 
 # ---------------------------------------------------------------------------------- invariants
 @st.composite
 def small_instances(draw: st.DrawFn) -> FailoverInstance:
-    """Two to four servers, up to five applications of up to three variants, everything on or off."""
+    """Two to four servers, up to five applications of up to three variants, all rules on or off."""
     servers = draw(st.integers(2, 4))
     count = draw(st.integers(1, 5))
     ladder = st.lists(st.integers(1, 12), min_size=1, max_size=3, unique=True)
