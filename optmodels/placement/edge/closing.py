@@ -8,7 +8,7 @@ of the relaxation, and so no less than the best plan at hand.
    so this is soon solved; and its bound is nearly tight, because what is lost between fractional
    and whole is mostly the base power of servers that are half used.
 2. The fillings are whole, too, and the numbers of servers are those of the first programme, or a
-   little more: a plan.
+   little more, at groups that have any: a plan. It is enough once it is near the bound.
 3. If a gap is left, all numbers are whole and free.
 
 Each is started from the best plan so far and given up after a number of nodes.
@@ -83,7 +83,8 @@ def close_gap(
         number = np.round(first[ons])
         low = search.small.model.column_lower.copy()
         high = search.small.model.column_upper.copy()
-        high[ons] = np.minimum(high[ons], number + MORE_SERVERS)
+        few = np.where(number > 0, number + MORE_SERVERS, 0.0)
+        high[ons] = np.maximum(np.minimum(high[ons], few), low[ons])
         search.run(filled, NODES[1], 1.0, (low, high))
     if not search.done:
         search.run(filled, NODES[2], 1.0)
@@ -146,7 +147,7 @@ class _Search:
         session = Session(
             model,
             limits=SolverLimits(time_limit_s=left, mip_gap=self.gap * share),
-            options={} if limited else {"mip_max_nodes": nodes},
+            options=self._options(None if limited else nodes, whole_servers=box is not None),
         )
         outcome = session.solve()
         if box is None and self.proving:
@@ -160,6 +161,13 @@ class _Search:
             return None
         self._take(outcome.x)
         return outcome.x
+
+    def _options(self, nodes: int | None, *, whole_servers: bool) -> dict[str, object]:
+        """Where to stop: at so many nodes, or at a plan that is near enough to the bound."""
+        options: dict[str, object] = {} if nodes is None else {"mip_max_nodes": nodes}
+        if whole_servers and self.bound > 0:
+            options["objective_target"] = self.bound / (1.0 - min(self.gap, 0.5))
+        return options
 
     def _take(self, x: FloatArray) -> None:
         """Keep the plan of a solution with whole fillings, if it is better."""

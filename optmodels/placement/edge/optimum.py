@@ -42,7 +42,7 @@ from optmodels.solver import Status, solve_model
 METHODS = ("auto", "columns", "milp")
 
 #: Share of the gap asked for that the relaxation may leave open, and the least share.
-RELAXED_SHARE, LEAST_GAP = 0.1, 1e-7
+RELAXED_SHARE, LEAST_GAP = 0.2, 1e-7
 
 _ROUNDING = 1e-7
 
@@ -194,9 +194,6 @@ def _by_columns(instance: EdgeInstance, servers: Servers, prices: Prices, limits
     constant = forced_moves(instance, prices)
     bound = relaxed.bound + constant
     best: Found | None = None
-    start = greedy(instance, prices)
-    if start is not None:
-        best = Found(start, _value(instance, prices, start), bound, False, "")
     for share in SHARES:
         made = dive(columns, relaxed, share, deadline)
         if made is not None:
@@ -208,6 +205,11 @@ def _by_columns(instance: EdgeInstance, servers: Servers, prices: Prices, limits
             break
         if time.monotonic() > deadline:
             break
+    if best is None or not _close(best, limits.mip_gap):
+        start = greedy(instance, prices)
+        value = np.inf if start is None else _value(instance, prices, start)
+        if start is not None and (best is None or value < best.value):
+            best = Found(start, value, bound, False, "")
     words = f"columns ({relaxed.rounds} programmes, dives)"
     if best is not None and (_close(best, limits.mip_gap) or limits.method == "columns"):
         closed = _close(best, limits.mip_gap)
