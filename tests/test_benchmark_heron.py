@@ -96,7 +96,7 @@ def _frame(**changed: Any) -> pd.DataFrame:
         ({"heron": 9.2}, {"weeks: Heron over the bound"}),
         ({"heron": 10.2}, {"plans: most goodput"}),
         ({"gap": 0.01}, {"fifty sites: loss"}),
-        ({"solver": 61.0}, {"weeks: seconds in"}),
+        ({"solver": 61.0}, {"weeks: seconds of"}),
         ({"over": 1}, {"requests: seconds over"}),
         ({"single": 10.5}, {"requests, coding"}),
     ],
