@@ -9,8 +9,8 @@ Rooms: `subsets` (who is alive, and how much each case counts), `samples` (data 
 `network` (members, heads, loss and gradient in NumPy), `training` (Adam on batches), `systems`
 (what such an ensemble is compared with), `table` (accuracy of every subset, which is all that
 `ensembles.selection` needs), `serving` (how long an answer takes, and when to stop waiting for a
-member), `convolutional` (the same with convolutions; needs the extra "mel" and is imported only
-when asked for).
+member), `convolutional` and `convolutional_systems` (the same with convolutions; they need the
+extra "mel" and are imported only when asked for).
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optmodels.ensembles.multilevel.samples import IntArray, Seed, stream
-from optmodels.ensembles.multilevel.subsets import membership, sizes, subsets
+from optmodels.ensembles.multilevel.subsets import equal_shares, sizes, subsets
 from optmodels.errors import Flaw, InputError, UsageError
 from optmodels.policy import FloatArray
 
@@ -139,11 +139,7 @@ class Design:
     @cached_property
     def mixing(self) -> FloatArray | None:
         """Share of each trained head in the scores of each subset; None where each has its own."""
-        if self.heads == "trained":
-            return None
-        member = membership(self.members)
-        shares: FloatArray = member / member.sum(axis=1, keepdims=True)
-        return shares
+        return None if self.heads == "trained" else equal_shares(self.members)
 
     @cached_property
     def told(self) -> Mask:

@@ -46,6 +46,13 @@ def membership(members: int) -> NDArray[np.bool_]:
     return found
 
 
+def equal_shares(members: int) -> FloatArray:
+    """Share of every member in the mean over a subset, of shape (subsets, members)."""
+    member = membership(members)
+    shares: FloatArray = member / member.sum(axis=1, keepdims=True)
+    return shares
+
+
 def sizes(members: int) -> NDArray[np.int64]:
     """Number of members of every subset."""
     found: NDArray[np.int64] = membership(members).sum(axis=1).astype(np.int64)

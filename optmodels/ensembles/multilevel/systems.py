@@ -34,7 +34,7 @@ import pandas as pd
 
 from optmodels.ensembles.multilevel.network import Design, Hinge, Mask, Network
 from optmodels.ensembles.multilevel.samples import Samples, Seed
-from optmodels.ensembles.multilevel.subsets import level_weights, membership, subsets
+from optmodels.ensembles.multilevel.subsets import equal_shares, level_weights, subsets
 from optmodels.ensembles.multilevel.table import Predictor, SubsetTable, measure
 from optmodels.ensembles.multilevel.training import Training, train
 from optmodels.errors import UsageError
@@ -97,16 +97,18 @@ class Averaged:
 
     def probabilities(self, inputs: FloatArray) -> FloatArray:
         """What every subset says, shape (subsets, samples, classes)."""
-        own = np.stack([network.probabilities(inputs)[0] for network in self.networks])
-        member = membership(len(self.networks))
-        shares = member / member.sum(axis=1, keepdims=True)
-        mean: FloatArray = np.tensordot(shares, own, axes=1)
-        return mean
+        return averaged([network.probabilities(inputs)[0] for network in self.networks])
 
     @property
     def parameters(self) -> int:
         """Number of parameters of all members."""
         return sum(network.design.parameters for network in self.networks)
+
+
+def averaged(own: Sequence[FloatArray]) -> FloatArray:
+    """Means over every subset, (subsets, ...), of what each member says."""
+    mean: FloatArray = np.tensordot(equal_shares(len(own)), np.stack(own), axes=1)
+    return mean
 
 
 # ------------------------------------------------------------------------------------ the systems

@@ -56,10 +56,9 @@ class SubsetTable(Mapping[frozenset[int], float]):
             )
 
     def __getitem__(self, alive: frozenset[int]) -> float:
-        number = sum(1 << m for m in alive)
         if not alive or not all(0 <= m < self.members for m in alive):
             raise KeyError(alive)
-        return float(self.accuracies[number - 1])
+        return float(self.accuracies[sum(1 << m for m in alive) - 1])
 
     def __iter__(self) -> Iterator[frozenset[int]]:
         return iter(subsets(self.members))
