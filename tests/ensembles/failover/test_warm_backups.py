@@ -302,3 +302,27 @@ def test_formulation_is_an_ordinary_pyomo_model(multiplexed: bool) -> None:
     model = instance_of(formulation(), data)
     compiled = solve_model(formulation(), data=data, mip_gap=0.0)
     assert solve_model(model, mip_gap=0.0).objective == pytest.approx(compiled.objective)
+
+
+@pytest.mark.parametrize(("homes", "count"), [((0, 0), 1), ((0, 1), 2)])
+@pytest.mark.parametrize("method", ["milp", "exact", "greedy"])
+def test_multiplexed_compute_counts_who_fails_together(
+    method: str, homes: tuple[int, int], count: int
+) -> None:
+    """Two backups on one server with compute for one: fine unless one failure calls both.
+
+    Catches rows for the wrong failures, and a grouping that forgets where a primary runs.
+    """
+    ladder = [(10.0, 0.9)]
+    instance = build(
+        {"A": (homes[0], ladder), "B": (homes[1], ladder), "C": (2, [(5.0, 0.9)])},
+        {0: 0.0, 1: 0.0, 2: 30.0},
+        critical="AB",
+        gflop=1.0,
+        compute=20.0,
+        headroom=0.0,
+        multiplexed_compute=True,
+    )
+    # Server s2 has 20 GFLOP/s, of which its own primary takes 5; a backup takes 10.
+    assert place_backups(instance, method=method).count == count
+    assert place_backups(instance.replace(multiplexed_compute=False), method=method).count == 1
