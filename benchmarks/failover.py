@@ -76,7 +76,7 @@ def parts_of(size: Size, seed: int) -> list[Cell | Backups]:
     seeds = range(seed, seed + size.seeds)
     timed = [Backups(free, mode, True, seed) for free in size.backups for mode in MODES]
     if size.seeds > 1:
-        timed += [Backups(free, mode, False, seed) for free in size.backups for mode in MODES]
+        timed += [Backups(free, MODES[0], False, seed) for free in size.backups]
     cells = [
         Cell(part, servers, free, USUAL, s)
         for part in ("servers", "sites")

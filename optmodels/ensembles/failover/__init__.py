@@ -1,12 +1,12 @@
 """The problem of failover with replicas of many sizes.
 
-Rooms: `instance` (data) with its `checks` and `candidates`; `timeline` (what happens when),
+Rooms: `instance` (data) with its `checks` and `candidates`; `timeline` (what happens when);
 `warm_model` (mathematics of warm backups) with `grouping`, `warm_backups` (the best of them, by
-three methods), `recovering` (what to load at a failure), `model` and `relaxation` (mathematics of
-both together), `audit` (what a plan loses), `optimum` (the oracle), `actions`, `replay` and
-`policies` (who decides), `limits` (who stays without a backup), `weighted` (trade-off), `headroom`
-(how much to keep free), `figures` (frames and charts), `synthetic`, `load_times`, `torchvision` and
-`from_events` (where instances come from).
+three methods) with `greedy`; `recovering` (what to load at a failure); `model` and `relaxation`
+(mathematics of both together); `audit` (what a plan loses) with `plan_tables`; `optimum` (the
+oracle); `actions`, `replay` and `policies` (who decides); `limits` (who stays without a backup),
+`weighted` (trade-off), `headroom` (how much to keep free), `figures` (frames and charts);
+`synthetic`, `load_times`, `torchvision` and `from_events` (where instances come from).
 """
 
 from __future__ import annotations

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optmodels.cells import column_cells, read_numbers
-from optmodels.ensembles.failover.actions import NONE, Recovery, Warm, no_recovery, no_warm
+from optmodels.ensembles.failover.actions import NONE, Recovery, Warm
 from optmodels.ensembles.failover.instance import FailoverInstance, Failure
+from optmodels.ensembles.failover.plan_tables import read_recoveries, read_warm
 from optmodels.ensembles.failover.timeline import loading, lost_ms, peaks
 from optmodels.plan import Audit, Cost, Violation
 from optmodels.policy import FloatArray
@@ -31,11 +30,6 @@ BoolArray = NDArray[np.bool_]
 
 #: Largest tolerated excess, relative to a capacity.
 TOLERANCE = 1e-6
-WARM_COLUMNS = ("application", "model", "server")
-RECOVERY_COLUMNS = (
-    *("scenario", "application", "server"),
-    *("first_model", "model", "turn", "upgrade_turn"),
-)
 _MOST_VIOLATIONS = 1000
 _MS = 1e-3
 
@@ -187,162 +181,6 @@ def cost_of(instance: FailoverInstance, warm: Warm, outcomes: list[Outcome]) -> 
     )
 
 
-def tables_of(
-    instance: FailoverInstance, warm: Warm, recoveries: list[Recovery]
-) -> dict[str, pd.DataFrame]:
-    """Tables of a plan."""
-    options = instance.candidates
-    names = np.array(options.names, dtype=object)[options.model]
-    applications = np.array(instance.applications, dtype=object)
-    servers = np.array(instance.servers, dtype=object)
-    placed = warm.placed
-    table = pd.DataFrame(
-        {
-            "application": applications[placed],
-            "model": names[warm.candidate[placed]],
-            "server": servers[warm.server[placed]],
-        },
-        dtype=object,
-    )
-    parts = [
-        pd.DataFrame(
-            {
-                "scenario": np.full(recovery.count, failure.name, dtype=object),
-                "application": applications[recovery.application],
-                "server": servers[recovery.server],
-                "first_model": names[recovery.first],
-                "model": names[recovery.target],
-                "turn": recovery.turn,
-                "upgrade_turn": recovery.upgrade_turn,
-            }
-        )
-        for failure, recovery in zip(instance.failures, recoveries, strict=True)
-    ]
-    return {"warm": table, "recovery": pd.concat(parts, ignore_index=True)}
-
-
-# ------------------------------------------------------------------------------ reading a plan
-def read_warm(
-    instance: FailoverInstance, tables: Mapping[str, pd.DataFrame]
-) -> tuple[Warm, list[Violation]]:
-    """The sound rows of the warm backups, and what is wrong with the others."""
-    warm = no_warm(len(instance.applications))
-    table = tables.get("warm")
-    violations = _lacking(WARM_COLUMNS, table, "warm")
-    if table is None or violations:
-        return warm, violations
-    application = _numbers_of(instance.applications, table["application"])
-    server = _numbers_of(instance.servers, table["server"])
-    candidate = _candidate_of(instance, application, table["model"])
-    seen: set[int] = set()
-    for i, (a, c, k) in enumerate(
-        zip(application.tolist(), candidate.tolist(), server.tolist(), strict=True)
-    ):
-        where = f"row {i + 1}"
-        for limit, wrong, allowed in (
-            ("application of table 'warm'", a < 0, "an application"),
-            ("server of table 'warm'", k < 0, "a server"),
-            ("model of table 'warm'", a >= 0 and c < 0, "its family, up to its primary's memory"),
-            ("one warm backup per application", a in seen, "once"),
-        ):
-            if wrong:
-                violations.append(Violation(limit, where, i + 1, allowed))
-        if min(a, c, k) >= 0 and a not in seen:
-            warm.candidate[a], warm.server[a] = c, k
-        seen.add(a)
-    return warm, violations
-
-
-def read_recoveries(
-    instance: FailoverInstance, tables: Mapping[str, pd.DataFrame]
-) -> tuple[list[Recovery], list[Violation]]:
-    """The sound rows of the recoveries, one `Recovery` per failure, and what is wrong."""
-    table = tables.get("recovery")
-    violations = _lacking(RECOVERY_COLUMNS, table, "recovery")
-    if table is None or violations:
-        return [no_recovery() for _ in instance.failures], violations
-    scenario = _numbers_of([failure.name for failure in instance.failures], table["scenario"])
-    application = _numbers_of(instance.applications, table["application"])
-    server = _numbers_of(instance.servers, table["server"])
-    first = _candidate_of(instance, application, table["first_model"])
-    target = _candidate_of(instance, application, table["model"])
-    turn, upgrade_turn = (_turns(table[name]) for name in ("turn", "upgrade_turn"))
-    plain = first == target
-    key = pd.DataFrame({"f": scenario, "k": server})
-    # Every loading has a place of its own in its server's queue.
-    queue = pd.concat([key.assign(turn=turn), key.assign(turn=upgrade_turn)[upgrade_turn > 0]])
-    shared = queue.duplicated(keep=False).groupby(level=0).any().reindex(key.index).to_numpy(bool)
-    twice = pd.DataFrame({"f": scenario, "a": application}).duplicated().to_numpy()
-    known_model = (application < 0) | ((first >= 0) & (target >= 0))
-    faults = {
-        ("scenario of table 'recovery'", "a failure"): scenario < 0,
-        ("application of table 'recovery'", "an application"): application < 0,
-        ("server of table 'recovery'", "a server"): server < 0,
-        ("model of table 'recovery'", "its family, up to its primary's memory"): ~known_model,
-        ("one recovery per failure and application", "once"): twice,
-        ("turn", "a whole number from 1"): turn < 1,
-        ("upgrade turn", "0 without an upgrade, else after the turn"): np.where(
-            plain, upgrade_turn != 0, upgrade_turn <= turn
-        ),
-        ("turn", "no two loadings in one place of a queue"): shared,
-    }
-    bad = np.zeros(len(table), dtype=bool)
-    for (limit, allowed), wrong in faults.items():
-        bad |= wrong
-        violations += [
-            Violation(limit, f"row {i + 1}", i + 1, allowed)
-            for i in np.flatnonzero(wrong)[:_MOST_VIOLATIONS].tolist()
-        ]
-    found = []
-    for f in range(len(instance.failures)):
-        rows = np.flatnonzero((scenario == f) & ~bad)
-        columns = (application, server, first, target, turn, upgrade_turn)
-        found.append(Recovery(*(column[rows] for column in columns)))
-    return found, violations
-
-
-def _lacking(names: tuple[str, ...], table: pd.DataFrame | None, label: str) -> list[Violation]:
-    """Columns that a table lacks, or has more than once."""
-    given = [] if table is None else list(table.columns)
-    return [
-        Violation(f"column '{name}' of table '{label}'", "", given.count(name), "there, once")
-        for name in names
-        if given.count(name) != 1
-    ]
-
-
-def _numbers_of(names: Any, column: pd.Series[Any]) -> IntArray:
-    """Number of each name, -1 where it is none."""
-    number = {name: i for i, name in enumerate(names)}
-    return np.array([number.get(cell, NONE) for cell in column.tolist()], dtype=np.int64)
-
-
-def _candidate_of(
-    instance: FailoverInstance, application: IntArray, column: pd.Series[Any]
-) -> IntArray:
-    """Candidate of each application by the name of its variant, -1 where it has none such."""
-    options = instance.candidates
-    number = {
-        (a, options.names[j]): c
-        for c, (a, j) in enumerate(
-            zip(options.application.tolist(), options.model.tolist(), strict=True)
-        )
-    }
-    pairs = zip(application.tolist(), column.tolist(), strict=True)
-    return np.array([number.get(pair, NONE) for pair in pairs], dtype=np.int64)
-
-
-def _turns(column: pd.Series[Any]) -> IntArray:
-    """Places in a queue; -1 where a cell is no whole number from 0."""
-    values, faults = read_numbers(column_cells(column), typed=True)
-    values = np.array(values)
-    values[list(faults)] = NONE
-    values[(values != np.floor(values)) | (values < 0) | (values > 1e9)] = NONE
-    turns: IntArray = values.astype(np.int64)
-    return turns
-
-
-# --------------------------------------------------------------------------------------- limits
 def warm_violations(instance: FailoverInstance, warm: Warm) -> list[Violation]:
     """Warm backups that stand where they may not, or are too many for a server."""
     options, placed = instance.candidates, warm.placed

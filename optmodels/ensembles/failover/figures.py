@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from optmodels.ensembles.failover.actions import NONE
-from optmodels.ensembles.failover.audit import Outcome, outcome, read_recoveries, read_warm
+from optmodels.ensembles.failover.audit import Outcome, outcome
 from optmodels.ensembles.failover.instance import FailoverInstance
+from optmodels.ensembles.failover.plan_tables import read_recoveries, read_warm
 from optmodels.errors import UsageError
 from optmodels.plan import Plan
 

@@ -7,8 +7,9 @@ to load the others, so that fewer are lost. Two answers:
   variants of the others that a failure takes must fit into what is kept free on the servers that
   survive, :math:`\alpha \sum_{k \notin f} F_k \ge d_f` for all f; enough but for what is lost by
   whole models not filling servers;
-- *simulated* (`choose_headroom`): the smallest share on a grid with which a recovery of every
-  failure gets the most applications back.
+- *simulated* (`choose_headroom`): the share on a grid with which a recovery of every failure gets
+  the most applications back, and of several such shares the one that gets them back soonest. The
+  grid goes up to 1, nothing warm at all, so that warm backups are never kept to their own harm.
 
 Both are ours.
 """
@@ -23,15 +24,15 @@ import pandas as pd
 
 from optmodels.ensembles.failover.actions import Recovery, Warm
 from optmodels.ensembles.failover.audit import cost_of, outcome
+from optmodels.ensembles.failover.greedy import greedy_backups
 from optmodels.ensembles.failover.instance import FailoverInstance
 from optmodels.ensembles.failover.recovering import Room, choose, progressive
 from optmodels.ensembles.failover.replay import room_of
-from optmodels.ensembles.failover.warm_backups import greedy_backups
 from optmodels.errors import UsageError
 from optmodels.plan import Cost
 
 #: Shares that are tried.
-GRID = tuple(round(0.1 * i, 1) for i in range(10))
+GRID = tuple(round(0.1 * i, 1) for i in range(11))
 _ROUNDING = 1e-9
 
 Place = Callable[[FailoverInstance, float], Warm]
@@ -83,7 +84,7 @@ def choose_headroom(
     place: Place = greedy_backups,
     recover: Callable[[FailoverInstance, Room], Recovery] | None = None,
 ) -> Headroom:
-    """The smallest share with which the most applications are recovered.
+    """The share with which the most applications are recovered, and these the soonest.
 
     Parameters
     ----------
@@ -104,14 +105,16 @@ def choose_headroom(
     given = list(shares)
     if not given or given != sorted(given) or not 0 <= given[0] <= given[-1] <= 1:
         raise UsageError(f"The shares are {given}; allowed: numbers from 0 to 1 in rising order.")
-    tried: list[Headroom] = []
+    tried = []
     for share in given:
         warm = place(instance, share)
         tried.append(Headroom(share, warm, simulated(instance, warm, recover)))
-        if _rate(tried[-1]) >= 1 - _ROUNDING:
-            break
     most = max(map(_rate, tried))
-    return next(found for found in tried if _rate(found) >= most - _ROUNDING)
+    # The first of the soonest is the one with the smallest share.
+    return min(
+        (found for found in tried if _rate(found) >= most - _ROUNDING),
+        key=lambda found: found.cost.quantities.get("mttr_ms", 0.0),
+    )
 
 
 def headroom_table(

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optmodels.ensembles.failover.actions import NONE, Recovery, Warm, no_recovery, no_warm
+from optmodels.ensembles.failover.greedy import greedy_backups
 from optmodels.ensembles.failover.headroom import choose_headroom
 from optmodels.ensembles.failover.instance import FailoverInstance
 from optmodels.ensembles.failover.recovering import (
@@ -39,7 +40,7 @@ from optmodels.ensembles.failover.recovering import (
     progressive,
 )
 from optmodels.ensembles.failover.replay import FailoverHeader
-from optmodels.ensembles.failover.warm_backups import greedy_backups, place_backups
+from optmodels.ensembles.failover.warm_backups import place_backups
 from optmodels.policy import Observation, Policy
 
 IntArray = NDArray[np.int64]
@@ -213,10 +214,10 @@ class FailLiteGreedy(FailLite):
 
 
 class FailLiteTuned(FailLite):
-    """FailLite with the smallest headroom that loses the fewest applications."""
+    """FailLite with the headroom that loses the fewest applications, and is then the soonest."""
 
     name = "faillite-tuned"
-    summary = "as faillite, with the smallest headroom that recovers the most in simulation"
+    summary = "as faillite, with the headroom that recovers the most, and then the soonest"
 
     def place(self, told: FailoverInstance) -> Warm:
         """The best backups beside the chosen headroom."""

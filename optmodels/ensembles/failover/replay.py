@@ -20,10 +20,10 @@ from optmodels.ensembles.failover.audit import (
     recovery_violations,
     room_left,
     survives,
-    tables_of,
     warm_violations,
 )
 from optmodels.ensembles.failover.instance import FailoverInstance, Failure
+from optmodels.ensembles.failover.plan_tables import tables_of
 from optmodels.ensembles.failover.recovering import Room
 from optmodels.errors import UsageError, shorten
 from optmodels.forecast import Forecast
