@@ -63,6 +63,10 @@ def diversity_table(correct: BoolArray) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
+#: Gap at which the search may stop: what is searched for is a proxy.
+PROXY_GAP = 1e-3
+
+
 @cache
 def pair_formulation() -> pyo.AbstractModel:
     """Members that are accurate and disagree, without any data in it."""
@@ -72,6 +76,8 @@ def pair_formulation() -> pyo.AbstractModel:
     m.pairs = pyo.Set(dimen=2, doc="a candidate and a server that can run it")
     m.couples = pyo.Set(dimen=2, doc="two candidates that disagree")
     m.servers_of = pyo.Set(m.candidates, doc="servers that can run a candidate")
+    m.later = pyo.Set(m.candidates, doc="second of the couples of which a candidate is the first")
+    m.earlier = pyo.Set(m.candidates, doc="first of those of which it is the second")
     m.candidates_on = pyo.Set(m.servers, doc="candidates that a server can run")
 
     m.worth = pyo.Param(m.pairs, mutable=True)
@@ -79,6 +85,7 @@ def pair_formulation() -> pyo.AbstractModel:
     m.energy_j = pyo.Param(m.pairs, mutable=True)
     m.energy_max_j = pyo.Param(mutable=True)
     m.members_max = pyo.Param(mutable=True)
+    m.partners_max = pyo.Param(mutable=True)
 
     m.deployed = pyo.Var(m.pairs, within=pyo.Binary)
     m.together = pyo.Var(m.couples, bounds=(0, 1))
@@ -106,6 +113,14 @@ def pair_formulation() -> pyo.AbstractModel:
     @m.Constraint(m.couples, doc="a couple needs its second")
     def second(m: Any, i: int, j: int) -> Any:
         return m.together[i, j] <= sum(m.deployed[j, s] for s in m.servers_of[j])
+
+    @m.Constraint(m.candidates, doc="a member has no more partners than there can be")
+    def partners(m: Any, i: int) -> Any:
+        # Implied by the others, but not by their linear relaxation, which is weak without it.
+        deployed = sum(m.deployed[i, s] for s in m.servers_of[i])
+        first = sum(m.together[i, j] for j in m.later[i])
+        second = sum(m.together[j, i] for j in m.earlier[i])
+        return first + second <= m.partners_max * deployed
 
     @m.Objective(sense=pyo.maximize, doc="own accuracies and disagreement")
     def total(m: Any) -> Any:
@@ -140,7 +155,7 @@ def diverse(
     candidates, used = np.unique(candidate), np.unique(server)
     alive = np.array([1 - servers.failures.failing(s) for s in range(len(servers))])
     first, second, differ = _couples(task, candidates)
-    by_server = np.argsort(server, kind="stable")
+    by_server, by_second = np.argsort(server, kind="stable"), np.argsort(second, kind="stable")
     solution = solve_model(
         pair_formulation(),
         data={
@@ -155,7 +170,11 @@ def diverse(
             "energy_j": task.energy_j[candidate, server],
             "energy_max_j": task.energy_max_j,
             "members_max": float(task.members_max),
+            "partners_max": float(min(task.members_max, len(used)) - 1),
+            "later": (_starts(first, candidates), second),
+            "earlier": (_starts(second[by_second], candidates), first[by_second]),
         },
+        mip_gap=PROXY_GAP,
     ).require()
     deployed = solution.values["deployed"]
     found = [(int(m), int(s)) for m, s in deployed.index[deployed.to_numpy() > 1 / 2]]

@@ -192,7 +192,9 @@ def _by_configurations(
         bound = gain if whole else max(gain, _most(instance.tasks[0], prices))
         return Found((placement,), gain, bound, f"{part}, as arrays")
     columns = [own.columns() for own in made]
-    choice = choose(columns, servers.capacity_mb, max(known, 0.0), limits)
+    choice = choose(
+        columns, servers.capacity_mb, max(known, 0.0), limits, _nothing(instance, prices)
+    )
     bound = choice.bound
     if not whole:
         bound = max(bound, sum(_most(task, prices) for task in instance.tasks))
@@ -225,6 +227,12 @@ def _listed(
             if most == 1:
                 raise
             most -= 1
+
+
+def _nothing(instance: SelectionInstance, prices: Prices) -> float:
+    """The objective without any member."""
+    errors = sum(task.share * (1 - task.fallback) for task in instance.tasks)
+    return (prices.expected + prices.worst) * float(errors)
 
 
 def _most(task: Task, prices: Prices) -> float:

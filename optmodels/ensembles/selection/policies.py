@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from optmodels.ensembles.selection.accuracies import Predicted
+from optmodels.ensembles.selection.accuracies import IntArray, Predicted
 from optmodels.ensembles.selection.caruana import bagged, select
 from optmodels.ensembles.selection.configurations import Configurations, Prices
 from optmodels.ensembles.selection.diversity import diverse
@@ -151,12 +151,18 @@ class _Weighing(SelectionPolicy):
                 f"'{self.name}' needs what each candidate says; of {task.name} only the accuracy "
                 "of sets is known."
             )
-        weights = self.weigh(accuracies)
-        order = [m for m in np.argsort(-weights, kind="stable") if weights[m] > _NOTHING]
+        # Models that no server can run are not in the library.
+        library = np.flatnonzero(task.allowed.any(axis=1))
+        if not len(library):
+            return ()
+        weights = self.weigh(accuracies.scores[library], accuracies.labels)
+        order = [
+            int(library[k]) for k in np.argsort(-weights, kind="stable") if weights[k] > _NOTHING
+        ]
         return self._in_order(task, order, free_mb)
 
     @abstractmethod
-    def weigh(self, accuracies: Predicted) -> FloatArray:
+    def weigh(self, scores: FloatArray, labels: IntArray) -> FloatArray:
         """Weight of each candidate."""
 
 
@@ -166,9 +172,9 @@ class Caruana(_Weighing):
     name = "caruana"
     summary = "ensemble selection (Caruana et al.) by averaged scores, unaware of failures"
 
-    def weigh(self, accuracies: Predicted) -> FloatArray:
+    def weigh(self, scores: FloatArray, labels: IntArray) -> FloatArray:
         """Counts of the selected models."""
-        return select(accuracies.scores, accuracies.labels)
+        return select(scores, labels)
 
 
 class BaggedCaruana(_Weighing):
@@ -186,9 +192,9 @@ class BaggedCaruana(_Weighing):
         super().reset(header)
         self._rng = np.random.default_rng(self._seed)
 
-    def weigh(self, accuracies: Predicted) -> FloatArray:
+    def weigh(self, scores: FloatArray, labels: IntArray) -> FloatArray:
         """Mean counts of the selected models."""
-        return bagged(accuracies.scores, accuracies.labels, self._rng)
+        return bagged(scores, labels, self._rng)
 
 
 class Stacked(_Weighing):
@@ -197,10 +203,9 @@ class Stacked(_Weighing):
     name = "stacked"
     summary = "candidates by their weight in a stack of least logarithmic loss, unaware of failures"
 
-    def weigh(self, accuracies: Predicted) -> FloatArray:
+    def weigh(self, scores: FloatArray, labels: IntArray) -> FloatArray:
         """Weights of the stack."""
-        scores = accuracies.scores / max(float(accuracies.scores.max()), 1.0)
-        return stacking_weights(scores, accuracies.labels)
+        return stacking_weights(scores / max(float(scores.max()), 1.0), labels)
 
 
 class NoFailures(SelectionPolicy):

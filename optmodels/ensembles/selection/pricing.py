@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from optmodels.ensembles.selection.accuracies import IntArray
 from optmodels.ensembles.selection.configurations import Columns
@@ -33,6 +34,9 @@ MOST_COLUMNS = 60_000
 _ENTERING = 100
 #: Rounds of pricing, at most: every one of them has a bound already.
 _ROUNDS = 100
+#: How much less exact, and in which part of the time, the first integer programme is solved: it is
+#: there to know a good choice, and proves nothing.
+_FIRST_GAP, _FIRST_SHARE = 10.0, 4.0
 #: What a gain may be wrong by.
 _ROUNDING = 1e-9
 
@@ -74,7 +78,13 @@ class Choice:
     bound: float
 
 
-def choose(columns: Sequence[Columns], free_mb: FloatArray, known: float, limits: Limits) -> Choice:
+def choose(
+    columns: Sequence[Columns],
+    free_mb: FloatArray,
+    known: float,
+    limits: Limits,
+    nothing: float = 0.0,
+) -> Choice:
     """Find the choice of configurations with the largest gain.
 
     Parameters
@@ -86,7 +96,9 @@ def choose(columns: Sequence[Columns], free_mb: FloatArray, known: float, limits
     known
         Gain of a choice that is known: others are not looked for.
     limits
-        Limits of the solver; the gap is relative to the gain.
+        Limits of the solver; the gap is relative to the objective.
+    nothing
+        The objective without any gain: what gains are taken off.
     """
     started = time.perf_counter()
     if not any(len(c.gains) for c in columns):
@@ -97,10 +109,16 @@ def choose(columns: Sequence[Columns], free_mb: FloatArray, known: float, limits
     ]
     active, price, bound = _priced(columns, parts, free_mb, limits)
     best, best_gain = None, known
-    found, gain, _ = _integer(columns, active, free_mb, limits.rest(started))
+    # The solver's gap is relative to the gain, ours to what is left of the objective.
+    left = abs(nothing - min(bound, nothing)) if nothing else abs(bound)
+    inner = replace(limits, mip_gap=limits.mip_gap * left / max(abs(bound), _ROUNDING))
+    first = replace(inner, mip_gap=_FIRST_GAP * inner.mip_gap)
+    if limits.time_limit_s is not None:
+        first = replace(first, time_limit_s=limits.time_limit_s / _FIRST_SHARE)
+    found, gain, _ = _integer(columns, active, free_mb, first)
     if found is not None and gain > best_gain:
         best, best_gain = found, gain
-    if bound - best_gain <= limits.mip_gap * abs(best_gain) or bound - best_gain <= _ROUNDING:
+    if bound - best_gain <= max(limits.mip_gap * left, _ROUNDING):
         return Choice(best, best_gain, max(bound, best_gain))
     reduced = [c.gains - part @ price for c, part in zip(columns, parts, strict=True)]
     kept = []
@@ -109,7 +127,7 @@ def choose(columns: Sequence[Columns], free_mb: FloatArray, known: float, limits
         kept.append(np.flatnonzero(own >= lead - (bound - best_gain) - _ROUNDING))
     if sum(len(k) for k in kept) > MOST_COLUMNS:
         return Choice(best, best_gain, bound)
-    found, gain, proven = _integer(columns, kept, free_mb, limits.rest(started))
+    found, gain, proven = _integer(columns, kept, free_mb, inner.rest(started), start=best)
     if found is not None and gain > best_gain:
         best, best_gain = found, gain
     # What was left out is in no choice that gains more than the best one known before.
@@ -168,8 +186,9 @@ def _integer(
     chosen: Sequence[IntArray],
     free_mb: FloatArray,
     limits: Limits,
+    start: tuple[int, ...] | None = None,
 ) -> tuple[tuple[int, ...] | None, float, float]:
-    """Best choice among these configurations: numbers, gain, bound."""
+    """Best choice among these configurations: numbers, gain, bound; a known one to begin with."""
     from optmodels.ensembles.selection.model import column_data, column_formulation
 
     solution = solve_model(
@@ -179,6 +198,7 @@ def _integer(
         mip_gap=limits.mip_gap,
         seed=limits.seed,
         options=limits.options,
+        warm_start=None if start is None else {"chosen": _started(start, chosen)},
     )
     if str(solution.status) not in ("optimal", "feasible", "no_solution_at_limit"):
         solution.require()
@@ -186,6 +206,12 @@ def _integer(
     if solution.objective is None:
         return None, -np.inf, proven
     return _numbers(solution, chosen), -float(solution.objective), proven
+
+
+def _started(start: tuple[int, ...], chosen: Sequence[IntArray]) -> pd.Series[float]:
+    """A known choice as values of the programme, as far as its configurations are in there."""
+    flags = [(own == number).astype(np.float64) for own, number in zip(chosen, start, strict=True)]
+    return pd.Series(np.concatenate(flags))
 
 
 def _numbers(solution: Solution, chosen: Sequence[IntArray]) -> tuple[int, ...]:
