@@ -48,9 +48,18 @@ symbol                 name                   meaning, unit
                        ``stored``
 =====================  =====================  ===================================================
 
-Batteries are empty before the first slot; one at a site without GPUs has nobody to serve. Where
-no site has an opening cost or modules, the model is a linear programme. Everything here is our own;
-the idea of sizing wind sites is that of "AI Greenferencing" (arXiv:2505.09989).
+Batteries are empty before the first slot; one at a site without GPUs has nobody to serve.
+
+**Averse to risk.** With weight :math:`\lambda` on the mean of the dearest scenarios, those of
+probability :math:`1 - \beta` in all, the energy and the grid of scenario k, :math:`E_k`, count
+:math:`(1 - \lambda) \sum_k \pi_k E_k + \lambda (\zeta + \sum_k \pi_k \delta_k / (1 - \beta))` with
+:math:`\delta_k \ge E_k - \zeta`, :math:`\delta_k \ge 0`: the conditional value at risk (CVaR) of
+Rockafellar and Uryasev, "Optimization of conditional value-at-risk" (2000). What is installed costs
+the same in all scenarios, so this is the same mixture of mean and CVaR of the whole cost. In the
+code :math:`\zeta` is ``at_risk`` and :math:`\delta` is ``excess``.
+
+Where no site has an opening cost or modules, the model is a linear programme. Everything here but
+CVaR is our own; the idea of sizing wind sites is that of "AI Greenferencing" (arXiv:2505.09989).
 """
 
 from __future__ import annotations
@@ -65,6 +74,7 @@ import pyomo.environ as pyo
 from numpy.typing import NDArray
 
 from optmodels.policy import FloatArray
+from optmodels.rightsizing.sites.risk import NEUTRAL, Risk
 from optmodels.solver.template.data import instance_of
 
 if TYPE_CHECKING:
@@ -96,8 +106,14 @@ class Scenario:
 
 
 @cache
-def formulation() -> pyo.AbstractModel:
-    """The formulation without any data in it."""
+def formulation(risk: bool = False) -> pyo.AbstractModel:
+    """The formulation without any data in it.
+
+    Parameters
+    ----------
+    risk
+        Whether it has the rows and variables of CVaR.
+    """
     m = pyo.AbstractModel(name="rightsizing.sites")
     m.scenarios = pyo.Set(doc="scenarios, from 1")
     m.slots = pyo.Set(doc="slots of a scenario, from 1")
@@ -202,6 +218,9 @@ def formulation() -> pyo.AbstractModel:
     def whole(m: Any, s: int) -> Any:
         return m.size[s] == m.module_gpus * m.modules[s]
 
+    if risk:
+        _add_tail(m)
+
     @m.Objective(
         sense=pyo.minimize, doc="cost of the fleet and of what it leaves to the grid [USD]"
     )
@@ -226,9 +245,35 @@ def formulation() -> pyo.AbstractModel:
             for t in m.slots
             for s in m.equipped_sites
         )
-        return installed + left + wind + equipped
+        tail = 0.0
+        if risk:
+            tail = sum(m.tail_share * m.at_risk[i] for i in m.tail) + sum(
+                m.tail_weight[k] * m.excess[k] for k in m.scenarios
+            )
+        return installed + left + wind + equipped + tail
 
     return m
+
+
+def _add_tail(m: pyo.AbstractModel) -> None:
+    """The value at risk, and by how much each scenario exceeds it."""
+    m.tail = pyo.Set(doc="the one tail of dear scenarios")
+    m.tail_share = pyo.Param(mutable=True)
+    m.tail_weight = pyo.Param(m.scenarios, mutable=True)
+    m.dearest = pyo.Param(mutable=True, doc="more than any scenario needs to cost [USD]")
+    m.at_risk = pyo.Var(m.tail, bounds=lambda m, i: (0.0, m.dearest))
+    m.excess = pyo.Var(m.scenarios, within=pyo.NonNegativeReals)
+
+    @m.Constraint(m.scenarios, m.tail, doc="what a scenario costs beyond the value at risk")
+    def exceed(m: Any, k: int, i: int) -> Any:
+        left = sum(m.hours[k, t] * m.grid_usd * m.unmet[k, t] for t in m.slots)
+        wind = sum(m.hours[k, t] * m.wind_usd * m.direct[k, t, s] for t in m.slots for s in m.sites)
+        equipped = sum(
+            m.hours[k, t] * (m.wind_usd * m.charge[k, t, s] + m.backup_usd * m.backed[k, t, s])
+            for t in m.slots
+            for s in m.equipped_sites
+        )
+        return left + wind + equipped <= m.at_risk[i] + m.excess[k]
 
 
 def whole_series(instance: SitesInstance) -> Scenario:
@@ -243,6 +288,7 @@ def model_data(
     *,
     fixed: tuple[FloatArray, FloatArray] | None = None,
     integer: bool = True,
+    risk: Risk = NEUTRAL,
 ) -> dict[str, Any]:
     """Data of the formulation by component name; only sites that may be used appear.
 
@@ -258,6 +304,9 @@ def model_data(
     integer
         Whether openings and modules are asked for; without them the model is a relaxation, whose
         openings are free.
+    risk
+        How much the dearest scenarios count; with a weight, the data are those of
+        ``formulation(risk=True)``.
     """
     courses = [whole_series(instance)] if scenarios is None else list(scenarios)
     sites: NDArray[np.int64] = np.flatnonzero(instance.eligible)
@@ -266,7 +315,8 @@ def model_data(
     p = instance.parameters
     demand = np.stack([c.demand for c in courses])
     hours = np.stack([c.hours for c in courses])
-    weight = hours * np.array([[c.probability] for c in courses])
+    chance = np.array([c.probability for c in courses])
+    weight = (1 - risk.weight) * hours * chance[:, None]
     equipped = (instance.battery_max_kwh > 0) | (instance.backup_kw > 0)
     least = (np.zeros(len(instance.sites)),) * 2 if fixed is None else fixed
     most = (instance.most_gpus, instance.battery_max_kwh) if fixed is None else fixed
@@ -274,7 +324,7 @@ def model_data(
     names = np.arange(1, len(courses) + 1)
     slots = np.arange(1, demand.shape[1] + 1)
     share = p.unmet_share_max
-    return {
+    data = {
         "scenarios": names,
         "slots": slots,
         "first_slots": slots[:1],
@@ -307,6 +357,15 @@ def model_data(
         "wind": np.stack([c.power_kw for c in courses])[:, :, sites] / w,
         "unmet_most": (0.0 if share is None else share) * (hours * demand).sum(axis=1),
     }
+    if risk.weight > 0:
+        prices = (instance.grid_usd, instance.backup_usd, instance.wind_usd / p.battery_efficiency)
+        data |= {
+            "tail": names[:1],
+            "tail_share": risk.weight,
+            "tail_weight": risk.weight / (1 - risk.level) * chance,
+            "dearest": max(prices) * float((hours * demand).sum(axis=1).max()),
+        }
+    return data
 
 
 def concrete_model(instance: SitesInstance) -> pyo.ConcreteModel:

@@ -12,6 +12,9 @@ with probabilities (earlier years, or weeks drawn from one), three costs answer 
 
 WS <= RP <= EEV (Birge and Louveaux, "Introduction to Stochastic Programming"). A firm fleet is firm
 in every scenario. Its mean sizes may fail to be: then EEV is infinite.
+
+Who fears the dearest scenarios more than the mean of all gives a `Risk` to `solve_two_stage`. Very
+many scenarios are the business of `optmodels.rightsizing.sites.hedging`.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from optmodels.rightsizing.sites.audit import Fleet
 from optmodels.rightsizing.sites.instance import SitesInstance
 from optmodels.rightsizing.sites.model import Scenario, formulation, model_data
 from optmodels.rightsizing.sites.optimum import fleet_of
+from optmodels.rightsizing.sites.risk import NEUTRAL, Risk
 
 WEEK_HOURS = 168.0
 
@@ -44,9 +48,9 @@ class TwoStage:
     fleet
         What is installed.
     cost
-        Its expected cost [USD].
+        Its expected cost [USD], or, with a `Risk`, the mixture of mean and CVaR.
     bound
-        Proven lower bound on the expected cost of any sizes [USD].
+        Proven lower bound on that of any sizes [USD].
     """
 
     fleet: Fleet
@@ -129,10 +133,11 @@ def solve_two_stage(
     instance: SitesInstance,
     scenarios: Sequence[Scenario],
     *,
+    risk: Risk = NEUTRAL,
     time_limit_s: float | None = None,
     mip_gap: float = 1e-6,
 ) -> TwoStage:
-    """Sizes of the least expected cost over scenarios.
+    """Sizes of the least expected cost over scenarios: the extensive form, solved as a whole.
 
     Parameters
     ----------
@@ -141,6 +146,8 @@ def solve_two_stage(
     scenarios
         Courses of wind and demand of one length, whose probabilities add up to 1 and whose hours
         add up to those of the instance.
+    risk
+        How much the dearest scenarios count.
     time_limit_s, mip_gap
         Limits of the solver.
 
@@ -151,9 +158,9 @@ def solve_two_stage(
     InfeasibleError
         No fleet is firm enough in all scenarios.
     """
-    _check(instance, scenarios)
-    data = model_data(instance, scenarios)
-    solution = _solved(data, time_limit_s, mip_gap)
+    check_scenarios(instance, scenarios)
+    data = model_data(instance, scenarios, risk=risk)
+    solution = _solved(data, time_limit_s, mip_gap, risk.weight > 0)
     return TwoStage(fleet_of(instance, solution), float(solution.objective), float(solution.bound))
 
 
@@ -167,7 +174,7 @@ def expected_cost(instance: SitesInstance, scenarios: Sequence[Scenario], fleet:
     InputError
         The scenarios do not fit each other or the instance.
     """
-    _check(instance, scenarios)
+    check_scenarios(instance, scenarios)
     data = model_data(instance, scenarios, fixed=(fleet.gpus, fleet.battery_kwh))
     try:
         solution = _solved(data, None, 0.0)
@@ -232,16 +239,24 @@ def _mean(values: Sequence[FloatArray], scenarios: Sequence[Scenario]) -> FloatA
     return mean
 
 
-def _solved(data: dict[str, Any], time_limit_s: float | None, mip_gap: float) -> Any:
+def _solved(
+    data: dict[str, Any], time_limit_s: float | None, mip_gap: float, risk: bool = False
+) -> Any:
     from optmodels.solver import solve_model
 
     return solve_model(
-        formulation(), data=data, time_limit_s=time_limit_s, mip_gap=mip_gap
+        formulation(risk), data=data, time_limit_s=time_limit_s, mip_gap=mip_gap
     ).require()
 
 
-def _check(instance: SitesInstance, scenarios: Sequence[Scenario]) -> None:
-    """Refuse scenarios that do not fit: every flaw at once."""
+def check_scenarios(instance: SitesInstance, scenarios: Sequence[Scenario]) -> None:
+    """Refuse scenarios that do not fit each other or the instance: every flaw at once.
+
+    Raises
+    ------
+    InputError
+        Shapes, ranges, hours or probabilities.
+    """
     flaws = []
     if not scenarios:
         raise InputError(Flaw("is empty", field="scenarios", allowed="one or more"))
