@@ -250,7 +250,7 @@ def _plain(thing: Any) -> Any:
     if thing is None or isinstance(thing, bool | int | str):
         return thing
     if isinstance(thing, float):
-        return repr(thing)
+        return ["float", repr(float(thing))]
     if isinstance(thing, np.ndarray | np.generic):
         array = np.ascontiguousarray(thing)
         digest = hashlib.sha256(array.tobytes()).hexdigest()
