@@ -122,12 +122,12 @@ class RandomMembers(SelectionPolicy):
     randomised = True
 
     def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
+        self.seed = seed
 
     def reset(self, header: SelectionHeader) -> None:
         """Start the random numbers."""
         super().reset(header)
-        self._rng = np.random.default_rng(self._seed)
+        self._rng = np.random.default_rng(self.seed)
 
     def members(self, task: Task, free_mb: FloatArray) -> Placement:
         """Candidates in random order."""
@@ -185,12 +185,12 @@ class BaggedCaruana(_Weighing):
     randomised = True
 
     def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
+        self.seed = seed
 
     def reset(self, header: SelectionHeader) -> None:
         """Start the random numbers."""
         super().reset(header)
-        self._rng = np.random.default_rng(self._seed)
+        self._rng = np.random.default_rng(self.seed)
 
     def weigh(self, scores: FloatArray, labels: IntArray) -> FloatArray:
         """Mean counts of the selected models."""
