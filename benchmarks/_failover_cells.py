@@ -14,12 +14,12 @@ from optmodels.comparison import run
 from optmodels.ensembles.failover import POLICIES, synthetic
 from optmodels.ensembles.failover.actions import Warm
 from optmodels.ensembles.failover.from_events import with_events
-from optmodels.ensembles.failover.headroom import choose_headroom
 from optmodels.ensembles.failover.instance import FailoverInstance
 from optmodels.ensembles.failover.policies import (
     FailLite,
     FailLiteNoProgress,
     FailoverPolicy,
+    tuned,
 )
 from optmodels.ensembles.failover.relaxation import lower_bound
 from optmodels.ensembles.failover.warm_backups import place_backups
@@ -136,7 +136,7 @@ def perform(cell: Cell) -> list[Row]:
 
     class SharedTuned(Shared):
         def place(self, told: FailoverInstance) -> Warm:
-            found = choose_headroom(told, place=backups, recover=self.recover)
+            found = tuned(told, backups, self.recover)
             chosen.append(found.share)
             return found.warm
 
@@ -160,8 +160,8 @@ def perform(cell: Cell) -> list[Row]:
     rows = [{**head, "policy": BOUND, "lost_s": bound}]
     for name, share, policy in plans:
         rows.append({**head, **_row(name, share, run(instance, policy), bound)})
-    tuned = run(instance, SharedTuned())
-    rows.append({**head, **_row(TUNED, chosen[0], tuned, bound)})
+    plan = run(instance, SharedTuned())
+    rows.append({**head, **_row(TUNED, chosen[0], plan, bound)})
     return rows
 
 

@@ -56,7 +56,7 @@ class Size:
 FULL = Size(
     servers=(10, 30, 100),
     free=(0.1, 0.2, 0.3, 0.4, 0.5),
-    seeds=3,
+    seeds=2,
     events=(30, 100),
     presets=tuple(PRESETS),
     backups=(0.1, 0.3, 0.5),
@@ -76,7 +76,8 @@ def parts_of(size: Size, seed: int) -> list[Cell | Backups]:
     seeds = range(seed, seed + size.seeds)
     timed = [Backups(free, mode, True, seed) for free in size.backups for mode in MODES]
     if size.seeds > 1:
-        timed += [Backups(free, MODES[0], False, seed) for free in size.backups]
+        # Applications with other rates of requests are not alike where compute is scarce.
+        timed.append(Backups(size.backups[0], MODES[0], False, seed))
     cells = [
         Cell(part, servers, free, USUAL, s)
         for part in ("servers", "sites")
@@ -89,7 +90,7 @@ def parts_of(size: Size, seed: int) -> list[Cell | Backups]:
         Cell("events", servers, free, USUAL, s)
         for servers in size.events
         for free in size.free[1:3]
-        for s in seeds
+        for s in (seeds if servers < max(FULL.servers) else seeds[:1])
     ]
     cells += [Cell("presets", 10, 0.3, name, s) for name in size.presets for s in seeds]
     cells.sort(key=lambda cell: -cell.servers)

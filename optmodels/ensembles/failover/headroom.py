@@ -109,8 +109,12 @@ def choose_headroom(
     for share in given:
         warm = place(instance, share)
         tried.append(Headroom(share, warm, simulated(instance, warm, recover)))
+    return best_of(tried)
+
+
+def best_of(tried: Sequence[Headroom]) -> Headroom:
+    """Whichever recovers the most, and of these the soonest; the first of several."""
     most = max(map(_rate, tried))
-    # The first of the soonest is the one with the smallest share.
     return min(
         (found for found in tried if _rate(found) >= most - _ROUNDING),
         key=lambda found: found.cost.quantities.get("mttr_ms", 0.0),

@@ -22,6 +22,7 @@ The paper (FailLite, arXiv:2504.15856) names baselines of full size; these defin
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from optmodels.ensembles.failover.actions import NONE, Recovery, Warm, no_recovery, no_warm
 from optmodels.ensembles.failover.greedy import greedy_backups
-from optmodels.ensembles.failover.headroom import choose_headroom
+from optmodels.ensembles.failover.headroom import Headroom, best_of, choose_headroom, simulated
 from optmodels.ensembles.failover.instance import FailoverInstance
 from optmodels.ensembles.failover.recovering import (
     Free,
@@ -96,6 +97,17 @@ def best_backups(told: FailoverInstance, headroom: float | None, mode: str = "we
         mip_gap=POLICY_GAP,
         options={"mip_max_nodes": POLICY_NODES},
     ).warm
+
+
+def tuned(
+    told: FailoverInstance,
+    place: Callable[[FailoverInstance, float], Warm],
+    recover: Callable[[FailoverInstance, Room], Recovery],
+) -> Headroom:
+    """Headroom chosen with greedy backups, with those of `place` beside it where they do better."""
+    greedy = choose_headroom(told, recover=recover)
+    warm = place(told, greedy.share)
+    return best_of([greedy, Headroom(greedy.share, warm, simulated(told, warm, recover))])
 
 
 class FullWarm(FailoverPolicy):
@@ -220,8 +232,8 @@ class FailLiteTuned(FailLite):
     summary = "as faillite, with the headroom that recovers the most, and then the soonest"
 
     def place(self, told: FailoverInstance) -> Warm:
-        """The best backups beside the chosen headroom."""
-        return choose_headroom(told, place=best_backups, recover=self.recover).warm
+        """The best backups beside the headroom that is best for greedy ones; or these."""
+        return tuned(told, best_backups, self.recover).warm
 
 
 KINDS: tuple[type[FailoverPolicy], ...] = (
