@@ -235,7 +235,7 @@ def _timed(instance: SelectionInstance, method: str, **limits: Any) -> tuple[Pla
 def _tiny(proof: Proof) -> Row:
     """Both forms of one small case: arrays, and the textbook programme."""
     own = fitted(proof.seed, True)
-    chosen = np.arange(0, 24, 24 / TINY_MODELS).astype(int)[:TINY_MODELS]
+    chosen = np.linspace(0, len(own.pool.names) - 1, TINY_MODELS).astype(int)
     scores, labels = own.validation
     pool = Pool(
         [own.pool.names[m] for m in chosen],

@@ -65,6 +65,8 @@ ENERGY_MAX_J = 1000.0
 CONFUSED = 0.6
 #: Score of the class that is named: least and most, of wrong and of right answers.
 SCORES = {False: (0.4, 0.8), True: (0.5, 1.0)}
+#: Score of the second class, as a share of the most that it may have.
+SECOND = 0.9
 
 
 def generate(
@@ -224,7 +226,9 @@ def _samples(
         u = rng.uniform(size=total)
         low, high = (np.where(right, SCORES[True][i], SCORES[False][i]) for i in (0, 1))
         score = np.round(low + (high - low) * u, 3)
-        for column, value in ((said, score), (second, np.round(0.9 * (1 - score), 3))):
+        # The rest, but never as much as the class that is named has.
+        rest = np.round(SECOND * np.minimum(score, 1 - score), 3)
+        for column, value in ((said, score), (second, rest)):
             frames.append(
                 pd.DataFrame({"candidate": name, "sample": ids, "label": column, "score": value})
             )
