@@ -107,10 +107,12 @@ class Case:
 
 
 MAIN = "M=3, 41 %"
+LARGER = "M=3, 54 %"
+"""Its independent members, without heads, have about the size of the main case's ensemble."""
 AVERAGED = "averaged exits, 38 %"
 CASES = {
     MAIN: Case((6, 6, 6)),
-    "M=3, 54 %": Case((8, 8, 8)),
+    LARGER: Case((8, 8, 8)),
     "M=2, 40 %": Case((11, 11)),
     f"M=3, {AVERAGED}": Case((8, 8, 8), heads="average"),
     "M=3, 41 %, no noise": Case((6, 6, 6), noise="none"),
@@ -180,7 +182,8 @@ def cells_of(quick: bool, seed: int) -> list[Cell]:
     """Everything that is trained."""
     seeds = range(seed, seed + SEEDS)
     if quick:
-        return [Cell(MAIN, system, s) for s in seeds for system in QUICK_SYSTEMS]
+        main = [Cell(MAIN, system, s) for s in seeds for system in QUICK_SYSTEMS]
+        return [*main, *(Cell(LARGER, "independent", s) for s in seeds)]
     cases = {**CASES, **(CONVOLUTIONAL if with_torch() else {})}
     cells = [
         Cell(name, system, s)
@@ -275,6 +278,7 @@ def worth_rows(frame: pd.DataFrame) -> list[Row]:
     needs all of them. The optimiser may leave members out, and is checked by trying all subsets.
     """
     tables = {name: table_of(frame, MAIN, name) for name in QUICK_SYSTEMS if name != "joint-only"}
+    tables["independent, same size"] = table_of(frame, LARGER, "independent")
     tables["reference, split"] = split_table(tables["reference"], 3)
     rows = []
     for failing in FAILING:
@@ -384,6 +388,8 @@ def notes_of(frame: pd.DataFrame) -> list[str]:
     main = means.loc[MAIN]
     ours, large, apart = main.loc["multilevel"], main.loc["reference"], main.loc["independent"]
 
+    equal = means.loc[(LARGER, "independent")]
+
     def three(row: pd.Series) -> str:
         return ", ".join(f"{row[name]:.1%}" for name in ("full", "one_down", "alone"))
 
@@ -395,7 +401,8 @@ def notes_of(frame: pd.DataFrame) -> list[str]:
         f"With one member down MEL keeps {ours['retention']:.1%} of its accuracy (the paper: "
         f"{PAPER_RETENTION:.1%}, an average over settings that are not ours).",
         f"All up, one down, two down: MEL {three(ours)}; members trained each for itself "
-        f"{three(apart)}, at {apart['share']:.0%} of the reference's size.",
+        f"{three(apart)} with as many units ({apart['share']:.0%} of the reference's size), "
+        f"{three(equal)} with as many parameters ({equal['share']:.0%}).",
         "Digits are a demonstration, not a reproduction of the paper.",
     ]
     # Equal sizes, and tasks where capacity is not what is short.

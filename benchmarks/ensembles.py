@@ -21,6 +21,7 @@ from typing import Any
 import _harness
 import numpy as np
 import pandas as pd
+from _ensembles_mel import measure_mel
 from _ensembles_pool import Fitted, fitted
 from _harness import Check, Options, Report, in_processes
 
@@ -67,7 +68,7 @@ _ROUNDING = 1e-9
 
 #: Further parts, such as the tables of ensembles that were trained together: functions of the
 #: options whose rows, checks, tables and notes are added to the report.
-ADDITIONS: tuple[Callable[[Options], Report], ...] = ()
+ADDITIONS: tuple[Callable[[Options], Report], ...] = (measure_mel,)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def test_links_of_the_documents_lead_somewhere():
         "placement-accelerators.md",
         "ensembles-selection.md",
         "ensembles-failover.md",
+        "ensembles-multilevel.md",
     ],
 )
 def test_python_examples_of_the_documents(page):

@@ -181,11 +181,14 @@ def test_coarse_exits_never_name_a_fine_class():
 
 
 def test_a_member_begins_alike_in_every_ensemble():
-    """Encoder and exit of member 0 do not depend on how many others there are."""
+    """Encoder and exit of member 0 do not depend on how many others there are, nor equal theirs."""
     one, three = Design(5, 3, (4,)), Design(5, 3, (4, 4, 4))
     alone, among = Network.initial(one, seed=5), Network.initial(three, seed=5).member(0)
     for name in BLOCKS:
         np.testing.assert_array_equal(getattr(alone, name), getattr(among, name))
+    others = Network.initial(three, seed=5).member(1)
+    assert not np.any(others.W == alone.W)
+    assert not np.any(others.U == alone.U)
 
 
 def test_order_and_weights_of_subsets():
