@@ -93,11 +93,16 @@ def test_traffic_of_features_and_sums():
         THREE.traffic((6, 6), classes)
 
 
+def eighths(most):
+    """Times that are sums of eighths of a millisecond: no sum of them is rounded."""
+    return st.integers(0, most).map(lambda count: count / 8)
+
+
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(
-    times=st.lists(st.tuples(*[st.floats(0.1, 50)] * 3), min_size=1, max_size=6),
-    deadline=st.floats(0, 60),
-    later=st.floats(0, 30),
+    times=st.lists(st.tuples(*[eighths(400)] * 3), min_size=1, max_size=6),
+    deadline=eighths(480),
+    later=eighths(240),
     down=st.sets(st.integers(0, 2), max_size=2),
 )
 def test_laws_of_the_deadline(times, deadline, later, down):
@@ -120,9 +125,9 @@ def test_laws_of_the_deadline(times, deadline, later, down):
         assert number > 0
         joined = one.latency_ms[request] - 2.5
         for m in range(3):
-            present = m in up and arrivals[request, m] <= joined + 1e-9
+            present = m in up and arrivals[request, m] <= joined
             assert bool(number >> m & 1) == present
-        assert joined <= max(deadline, arrivals[request, up].min()) + 1e-9
+        assert joined <= max(deadline, arrivals[request, up].min())
 
 
 def test_random_times_and_what_a_deadline_buys():
