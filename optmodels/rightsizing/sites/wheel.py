@@ -60,8 +60,10 @@ class Hedging(PH):  # type: ignore[misc]
     """mpi-sppy's progressive hedging, whose scenarios are answered for by subproblems."""
 
     def _create_solvers(self, presolve: bool = True) -> None:
+        self._last: Subproblem | None = None
         for model in self.local_scenarios.values():
             model._solver_plugin = model.subproblem
+            model._mpisppy_data.solution_available = False
 
     def attach_PH_to_objective(  # noqa: N802 (mpi-sppy's name)
         self, add_duals: bool, add_prox: bool, add_smooth: int = 0
@@ -77,6 +79,9 @@ class Hedging(PH):  # type: ignore[misc]
         """Let a subproblem answer to the prices and the pull that hold now."""
         started = time.perf_counter()
         extra, data = s._mpisppy_model, s._mpisppy_data
+        if self._last is not None and not data.solution_available:
+            s.subproblem.start_like(self._last)
+        self._last = s.subproblem
         prices = self.prices(s)
         if pyo.value(extra.prox_on):
             answer = s.subproblem.solve(
