@@ -3,8 +3,9 @@
 Rooms: `instance` (data) with its `checks`, `model` (the mathematics), `audit` (what a plan costs),
 `optimum` (the oracle), `dispatch` (running a fleet that stands), `sizing` (sizes from a series
 alone), `policies` and `replay` (rules and their one decision), `stochastic` (sizes for several
-scenarios), `figures` (frames for an analyst), `limits` (why no fleet is firm enough), `synthetic`
-(where instances come from).
+scenarios), `scenarios` and `risk` (many scenarios, and fear of the dearest), `hedging` (sizes for
+them on MPI ranks, with its `subproblem` and `wheel`), `figures` (frames for an analyst), `limits`
+(why no fleet is firm enough), `synthetic` (where instances come from).
 """
 
 from __future__ import annotations
