@@ -112,6 +112,9 @@ def choose(
     # The solver's gap is relative to the gain, ours to what is left of the objective.
     left = abs(nothing - min(bound, nothing)) if nothing else abs(bound)
     inner = replace(limits, mip_gap=limits.mip_gap * left / max(abs(bound), _ROUNDING))
+    rounded, gain = _rounded(columns, parts, price)
+    if gain > best_gain:
+        best, best_gain = rounded, gain
     first = replace(inner, mip_gap=_FIRST_GAP * inner.mip_gap)
     if limits.time_limit_s is not None:
         first = replace(first, time_limit_s=limits.time_limit_s / _FIRST_SHARE)
@@ -170,6 +173,36 @@ def _priced(
         if not entered:
             break
     return active, best_price, bound
+
+
+def _rounded(
+    columns: Sequence[Columns], parts: Sequence[FloatArray], price: FloatArray
+) -> tuple[tuple[int, ...], float]:
+    """A good choice from prices: each application takes what is best of what fits, by turns.
+
+    First by reduced gains, so that the first ones leave room; then by gains, given what the others
+    take, until nobody changes.
+    """
+    found = [-1] * len(columns)
+    used = np.zeros(len(price))
+    for priced in (True, False):
+        changed = True
+        while changed:
+            changed = False
+            for a, (own, part) in enumerate(zip(columns, parts, strict=True)):
+                if not len(own.gains):
+                    continue
+                before = used - part[found[a]] if found[a] >= 0 else used
+                values = own.gains - part @ price if priced else own.gains
+                fits = np.all(before + part <= 1 + TOLERANCE / 2, axis=1)
+                values = np.where(fits, values, 0.0)
+                best = int(np.argmax(values))
+                current = float(values[found[a]]) if found[a] >= 0 else 0.0
+                if values[best] > current + _ROUNDING:
+                    found[a], changed = best, True
+                    used = before + part[best]
+    gain = sum(float(own.gains[n]) for own, n in zip(columns, found, strict=True) if n >= 0)
+    return tuple(found), gain
 
 
 def _first(columns: Columns, part: FloatArray) -> IntArray:

@@ -124,8 +124,15 @@ def test_several_applications_equal_brute_force(seed: int, room: float) -> None:
     assert plan.objective == pytest.approx(brute_force(inst), abs=1e-9)
 
 
-def test_pricing_keeps_the_optimum_of_the_whole_list() -> None:
-    """Columns that reduced costs rule out are in no better choice; their bound holds."""
+@pytest.mark.parametrize("entering", [1, 100])
+def test_pricing_keeps_the_optimum_of_the_whole_list(
+    entering: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns that reduced costs rule out are in no better choice; their bound holds.
+
+    Also where few columns enter the relaxation, so that the last programme has to find the others.
+    """
+    monkeypatch.setattr("optmodels.ensembles.selection.pricing._ENTERING", entering)
     for seed in range(2):
         inst = generate(seed, apps=4, candidates=4, servers=3, samples=30, holdout=0, room=0.25)
         columns = [
