@@ -41,6 +41,7 @@ from optmodels.ensembles.multilevel.systems import (
     Task,
     fit,
     multilevel,
+    row_of,
     split_table,
 )
 from optmodels.ensembles.selection.optimum import solve
@@ -107,13 +108,14 @@ class Case:
 
 
 MAIN = "M=3, 41 %"
+PAIR = "M=2, 40 %"
 LARGER = "M=3, 54 %"
 """Its independent members, without heads, have about the size of the main case's ensemble."""
 AVERAGED = "averaged exits, 38 %"
 CASES = {
     MAIN: Case((6, 6, 6)),
     LARGER: Case((8, 8, 8)),
-    "M=2, 40 %": Case((11, 11)),
+    PAIR: Case((11, 11)),
     f"M=3, {AVERAGED}": Case((8, 8, 8), heads="average"),
     "M=3, 41 %, no noise": Case((6, 6, 6), noise="none"),
     "M=3, 41 %, fixed noise": Case((6, 6, 6), noise="fixed"),
@@ -129,6 +131,8 @@ CONVOLUTIONAL = {
         same_size=(20, 20, 40, 40),
     ),
 }
+CLAIMED = (MAIN, PAIR, "conv M=3, 43 %", "conv M=2, 36 %")
+"""Where the paper's claims are judged: about its size, and capacity is short."""
 LEVELS = {"multilevel 3:1:1": (3.0, 1.0, 1.0), "multilevel 1:1:3": (1.0, 1.0, 3.0)}
 """Weights of exits, pairs and the answer of all, on the main case."""
 HINGED = "multilevel, hinge"
@@ -192,7 +196,7 @@ def cells_of(quick: bool, seed: int) -> list[Cell]:
         for system in case.systems
     ]
     cells += [Cell(MAIN, system, s) for s in seeds for system in LEVELS]
-    cells += [Cell("M=2, 40 %", HINGED, s) for s in seeds]
+    cells += [Cell(PAIR, HINGED, s) for s in seeds]
     # The longest first, so that no process is left alone with them.
     return sorted(cells, key=lambda cell: not cell.case.startswith("conv"))
 
@@ -212,19 +216,12 @@ def perform(cell: Cell) -> list[Row]:
     fitted, whole = _fitted(cell, case, learnt, training)
     seconds = time.process_time() - started
     table = measure(fitted.answers, judged)
-    several = fitted.members > 1
     row = {
         "part": "mel",
         "case": cell.case,
         "system": cell.system,
         "seed": cell.seed,
-        "members": fitted.members,
-        "parameters": fitted.parameters,
-        "share": fitted.parameters / whole,
-        "full": table.full,
-        "one_down": table.one_down,
-        "alone": table.alone if several else np.nan,
-        "retention": table.retention if several else np.nan,
+        **row_of(fitted, table, whole),
         "cpu_seconds": seconds,
     }
     head = {"part": "subset", "case": cell.case, "system": cell.system, "seed": cell.seed}
@@ -365,19 +362,24 @@ def checks_of(frame: pd.DataFrame) -> list[Check]:
     """What is claimed of training, and of the tables' way to the optimiser."""
     means = means_of(frame).set_index(["case", "system"])
     main = means.loc[MAIN]
-    strawman = main.loc["multilevel", "full"] - main.loc["frozen-heads", "full"]
     collapsed = main.loc["joint-only", "one_down"] / main.loc["joint-only", "full"]
     checks = [
-        Check("MEL: full accuracy above heads on frozen members", strawman, 0.0, ">="),
-        Check("MEL trained jointly only: kept with one down", collapsed, COLLAPSED, "<="),
-        Check("MEL: a member alone", main.loc["multilevel", "alone"], ABOVE_CHANCE, ">="),
+        Check("MEL trained jointly only: kept with one down", float(collapsed), COLLAPSED, "<="),
+        Check("MEL: a member alone", float(main.loc["multilevel", "alone"]), ABOVE_CHANCE, ">="),
     ]
-    for case in ("M=3, 41 %", "M=2, 40 %"):
-        if (case, "multilevel") in means.index:
-            kept = means.loc[(case, "multilevel"), "retention"]
-            name = f"MEL {case}: accuracy kept with one down, by the paper's figure"
-            checks.append(Check(name, kept, PAPER_RETENTION, ">="))
-    off = frame.loc[frame["part"] == "worth", "off"].max()
+    # The paper's claims, also where ours fall short of them.
+    for case in CLAIMED:
+        if (case, "multilevel") not in means.index:
+            continue
+        own = means.loc[case]
+        gain = own.loc["multilevel", "full"] - own.loc["frozen-heads", "full"]
+        kept = own.loc["multilevel", "retention"]
+        claim = f"MEL {case}: accuracy kept with one down, by the paper's figure"
+        checks += [
+            Check(f"MEL {case}: above heads on frozen members", float(gain), 0.0, ">="),
+            Check(claim, float(kept), PAPER_RETENTION, ">="),
+        ]
+    off = float(frame.loc[frame["part"] == "worth", "off"].max())
     checks.append(Check("MEL tables: optimiser against the sum", off, AGREEMENT, "<="))
     return checks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import _ensembles_mel as mel  # noqa: E402
+import _harness  # noqa: E402
 from _harness import Report  # noqa: E402
 
 
@@ -34,14 +36,16 @@ def test_every_check_is_judged_and_holds(report: Report) -> None:
     assert len(of_mel) == 2**3 - 1
     assert len(report.tables) == 4
     assert all(report.notes)
+    written = json.loads(_harness._as_json(report, {}))
+    assert len(written["rows"]) == len(report.rows)
 
 
 @pytest.mark.parametrize(
     ("part", "system", "column", "value", "failing"),
     [
-        ("mel", "multilevel", "full", 0.2, "MEL: full"),
+        ("mel", "multilevel", "full", 0.2, "MEL M=3, 41 %: above"),
         ("mel", "multilevel", "alone", 0.1, "MEL: a member"),
-        ("mel", "multilevel", "retention", 0.9, "MEL M=3"),
+        ("mel", "multilevel", "retention", 0.9, "MEL M=3, 41 %: accuracy kept"),
         ("mel", "joint-only", "one_down", 0.8, "MEL trained jointly"),
         ("worth", "multilevel", "off", 0.1, "MEL tables"),
     ],

@@ -287,12 +287,12 @@ def _compared(
             yield {
                 "system": name,
                 "seed": seed,
-                **row(fitted, measure(fitted.answers, judged), whole),
+                **row_of(fitted, measure(fitted.answers, judged), whole),
                 "seconds": seconds,
             }
 
 
-def row(fitted: Fitted, table: SubsetTable, whole: int) -> dict[str, object]:
+def row_of(fitted: Fitted, table: SubsetTable, whole: int) -> dict[str, object]:
     """What is told of a system: its size against the reference's `whole`, and its accuracies."""
     several = fitted.members > 1
     return {
