@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from optmodels import comparison
 from optmodels.ensembles.selection import PROBLEM, optimum
 from optmodels.ensembles.selection.accuracies import Predicted, mask_of
-from optmodels.ensembles.selection.configurations import Configurations, Prices
+from optmodels.ensembles.selection.configurations import Columns, Configurations, Prices
 from optmodels.ensembles.selection.greedy import matroids
 from optmodels.ensembles.selection.instance import SelectionInstance
 from optmodels.ensembles.selection.model import (
@@ -147,6 +147,33 @@ def test_pricing_keeps_the_optimum_of_the_whole_list(
         assert found.bound == pytest.approx(found.gain, abs=1e-7)
         relaxed = solve_model(column_formulation(relaxed=True), data=data).require()
         assert found.bound <= -relaxed.objective + 1e-7
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_only_what_is_surely_useless_is_ruled_out(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns that are hard to combine: the optimum is found although few enter the relaxation.
+
+    Keeping only columns of the largest reduced gain would lose it for most of these seeds.
+    """
+    monkeypatch.setattr("optmodels.ensembles.selection.pricing._ENTERING", 1)
+    rng = np.random.default_rng(seed)
+    columns = []
+    for _ in range(5):
+        memory = rng.integers(10, 60, (15, 2)).astype(float)
+        gains = np.round(memory.sum(axis=1) / 200 + rng.uniform(0, 0.1, 15), 3)
+        columns.append(Columns(gains, memory, np.zeros((15, 2), dtype=np.int64)))
+    free = np.array([100.0, 110.0])
+    data = column_data(columns, [np.arange(15)] * 5, free)
+    whole = solve_model(column_formulation(), data=data, mip_gap=0.0).require()
+    found = choose(columns, free, 0.0, EXACT)
+    assert found.gain == pytest.approx(-whole.objective, abs=1e-9)
+    assert found.bound == pytest.approx(found.gain, abs=1e-7)
+    used = sum(
+        own.memory_mb[n] for own, n in zip(columns, found.numbers or (), strict=True) if n >= 0
+    )
+    assert np.all(used <= free + 1e-4)
 
 
 def test_model_to_edit() -> None:
