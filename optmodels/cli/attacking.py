@@ -36,9 +36,9 @@ def adversary(
     """Search for the instance on which a policy does worst, and make it simple."""
     limit = finite(seconds, "--seconds", low=0.0, strict=True)
     options = pairs(option or [], "--option")
-    from optmodels.studies import adversary as search
+    from optmodels.studies import adversary as attack
 
-    worst = search(
+    worst = attack(
         problem,
         policy,
         measure=measure,

@@ -2,19 +2,19 @@
 
 Rooms: `cell` (what is to be computed, and the key by which a result is found again), `source`
 (which code a result depends on), `work` (computing one cell), `store` (a folder of results that
-survives a kill), `engine` (executors), `cluster` (that of a dask scheduler), `study` (the verb and
-its table), `confidence` (intervals and paired tests), `tables` (writing them), `gaps` (where a
-distance to the optimum comes from), `advice` (good and bad advice), `adversary` (searching for
-worst cases), `drawing`.
+survives a kill), `engine` (executors), `cluster` (that of a dask scheduler), `results` (the verb
+and its table), `confidence` (intervals and paired tests), `tables` (writing them), `losses` (where
+a distance to the optimum comes from), `advice` (good and bad advice), `search` (searching for worst
+cases), `drawing`.
 """
 
 from __future__ import annotations
 
-from optmodels.studies.adversary import Worst, adversary
 from optmodels.studies.advice import AdviceCurve, advice_curve
 from optmodels.studies.engine import EngineError
-from optmodels.studies.gaps import Gaps, gaps
-from optmodels.studies.study import Study, study
+from optmodels.studies.losses import Gaps, gaps
+from optmodels.studies.results import Study, study
+from optmodels.studies.search import Worst, adversary
 
 __all__ = [
     "AdviceCurve",

@@ -24,7 +24,7 @@ from optmodels.errors import UsageError
 from optmodels.instance import Instance
 from optmodels.policy import Policy
 from optmodels.studies.confidence import by_instance, interval
-from optmodels.studies.study import Study, study
+from optmodels.studies.results import Study, study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optmodels.canvas import axes_of, figure_of
-from optmodels.studies.gaps import LOSSES
+from optmodels.studies.losses import LOSSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from optmodels.studies.advice import AdviceCurve
-    from optmodels.studies.gaps import Gaps
+    from optmodels.studies.losses import Gaps
 
 _FILLS: dict[str, dict[str, Any]] = {
     "horizon_loss": {"facecolor": "0.35", "hatch": ""},

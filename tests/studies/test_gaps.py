@@ -14,7 +14,7 @@ import pytest
 import optmodels as om
 from optmodels.errors import OptmodelsError, UsageError
 from optmodels.scaling.job.threshold_policies import RoAdvice
-from optmodels.studies.gaps import LOSSES
+from optmodels.studies.losses import LOSSES
 from tests.studies.policies import Failing
 
 ROOT = Path(__file__).resolve().parents[2]

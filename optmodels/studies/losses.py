@@ -30,7 +30,7 @@ from optmodels.comparison import OPTIMUM
 from optmodels.errors import OptmodelsError, UsageError
 from optmodels.instance import Instance
 from optmodels.policy import Policy
-from optmodels.studies.study import Study, study
+from optmodels.studies.results import Study, study
 from optmodels.studies.work import DONE
 
 if TYPE_CHECKING:
