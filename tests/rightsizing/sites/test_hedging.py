@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from optmodels.errors import InputError, MissingExtraError, UsageError
 from optmodels.rightsizing.sites import hedging
 from optmodels.rightsizing.sites.audit import Fleet
-from optmodels.rightsizing.sites.model import Scenario
+from optmodels.rightsizing.sites.model import Scenario, formulation, model_data
 from optmodels.rightsizing.sites.risk import Risk, cvar
 from optmodels.rightsizing.sites.scenarios import (
     as_instance,
@@ -36,13 +36,15 @@ from optmodels.rightsizing.sites.scenarios import (
 )
 from optmodels.rightsizing.sites.stochastic import sampled_weeks, solve_two_stage
 from optmodels.rightsizing.sites.subproblem import Subproblem
+from optmodels.solver import compile_model
+from optmodels.solver.template.data import instance_of
 from tests.rightsizing.sites.instances import fleet, small
 from tests.rightsizing.sites.test_stochastic import course
 
 ROOT = Path(__file__).resolve().parents[3]
-#: Stated tolerance of hedging against the extensive form, for linear programmes, and the gap that
-#: it may leave open where there are modules and openings.
-TOLERANCE, OPEN = 2e-4, 0.05
+#: Stated tolerance of hedging against the extensive form. The value at risk is slow to agree on;
+#: with modules and openings a gap may stay open however long one hedges.
+TOLERANCE, OTHERS = 2e-4, {"risk": 1e-3, "modules": 0.05}
 PATIENCE_S = 150
 
 CASES: dict[str, dict[str, Any]] = {
@@ -70,18 +72,18 @@ def three() -> tuple[Any, list[Scenario]]:
 
 
 @pytest.mark.parametrize(
-    ("weight", "gpus", "cost"), [(0.0, 4.0, 12.2), (0.5, 2.0, 13.8), (1.0, 2.0, 14.4)]
+    ("weight", "gpus", "cost"), [(0.0, 4.0, 12.2), (0.5, 2.0, 14.1), (1.0, 2.0, 15.0)]
 )
 def test_cvar_by_hand(weight: float, gpus: float, cost: float) -> None:
-    """K = 1, v = 3, c_g = 4: n GPUs cost n + 16 - 3 min(n, X). The dearest half are the two calms.
+    """K = 1, v = 3, c_g = 4: n GPUs cost n + 16 - 3 min(n, X). The dearest 0.4 are calms.
 
     Mean: from 2 to 4 GPUs a GPU gains 3 · 0.5 - 1 > 0, so 4: 20 - 3 (0.6 + 2) = 12.2. Tail: up to 2
-    it gains 3 · 0.3 / 0.5 - 1 > 0, then nothing: 2 and 18 - 3.6 = 14.4. Half and half: beyond 2 it
-    gains 0.25 - 0.5 < 0: 2 and (13.2 + 14.4) / 2. A tail of one scenario, or of probability β
+    it gains 3 · 0.2 / 0.4 - 1 > 0, then nothing: 2 and 18 - 3 = 15. Half and half: beyond 2 it
+    gains 0.25 - 0.5 < 0: 2 and (13.2 + 15) / 2. A tail of one scenario, or of probability β
     instead of 1 - β, gives other sizes.
     """
     inst, scenarios = three()
-    found = solve_two_stage(inst, scenarios, risk=Risk(weight, 0.5))
+    found = solve_two_stage(inst, scenarios, risk=Risk(weight, 0.6))
     assert found.fleet.gpus.tolist() == pytest.approx([gpus])
     assert (found.cost, found.bound) == pytest.approx((cost, cost))
 
@@ -119,6 +121,19 @@ def test_risk_of_the_whole_model(seed: int, case: str, level: float) -> None:
         if weight == 0:
             assert found.cost == pytest.approx(neutral, rel=1e-9)
         last, tail = found.cost, cvar(costs, chances, level)
+
+
+@pytest.mark.parametrize("case", ["batteries", "modules"])
+def test_template_has_the_rows_of_cvar(case: str) -> None:
+    """The template compiler and Pyomo's own objects give one model, CVaR and all."""
+    inst, scenarios, _ = question(case)
+    data = model_data(inst, scenarios, risk=RISK)
+    fast: Any = compile_model(formulation(True), data)
+    slow: Any = compile_model(instance_of(formulation(True), data, name="slow"))
+    assert (fast.rows, fast.columns, fast.nonzeros) == (slow.rows, slow.columns, slow.nonzeros)
+    for name in ("cost", "coefficients", "row_upper", "column_upper"):
+        one, other = (np.sort(getattr(model, name)) for model in (fast, slow))
+        assert one == pytest.approx(other, rel=1e-12)
 
 
 # -------------------------------------------------------------------------------------- scenarios
@@ -275,7 +290,7 @@ found = {}
 for name in CASES:
     inst, scenarios, risk = question(name)
     hedged = progressive_hedging(
-        inst, scenarios, risk=risk, gap=1e-4, iterations=12 if name == "modules" else 80,
+        inst, scenarios, risk=risk, gap=1e-4, iterations=5 if name == "modules" else 40,
         bundle=2 if name == "firm" else 1,
     )
     found[name] = {
@@ -305,7 +320,7 @@ def test_hedging_is_the_extensive_form(mpiexec: Path, count: int, tmp_path: Path
         inst, scenarios, risk = question(name)
         whole = solve_two_stage(inst, scenarios, risk=risk, mip_gap=0.0)
         made = found[name]
-        tolerance = OPEN if name == "modules" else TOLERANCE
+        tolerance = OTHERS.get(name, TOLERANCE)
         assert made["ranks"] == count
         assert made["bound"] <= whole.cost * (1 + 1e-9), name
         assert made["cost"] >= whole.bound * (1 - 1e-9), name
