@@ -5,7 +5,8 @@
 Engines: one set of cells over all problems, in this process, on two processes, and on a dask
 scheduler with two workers over TCP; the same table, the rate, and what a cell costs beyond its
 solve or replay. Losses: horizon, forecast and commitment on real vintages of forecasts. Advice:
-consistency and robustness. Adversary: the worst instances that a search finds.
+consistency and robustness. Adversary: the worst instances that a search finds. Scenarios: sizes
+of wind sites for hundreds of them, by mpi-sppy on two MPI ranks.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 import pandas as pd
 from _harness import Check, Options, Report, shared_data
 from _studies_forecasts import advice_rows, loss_rows
+from _studies_hedging import rows_and_checks as hedging_rows
 
 import optmodels as om
 from optmodels import registry
@@ -239,12 +241,13 @@ def measure(options: Options) -> Report:
         "Losses on real forecasts, shares of the optimum": partial(loss_rows, data, size.days),
         "Advice, from perfect to adversarial": partial(advice_rows, data, size.days),
         "Worst cases by search": partial(search_rows, size, options.seed),
+        "Sizes for many scenarios": partial(hedging_rows, data, options.quick),
     }
     for title, part in shown.items():
         rows, checks = part()
         report.rows += rows
         report.checks += checks
-        report.tables[title] = pd.DataFrame(rows).drop(columns="part")
+        report.tables[title] = pd.DataFrame(rows).drop(columns="part", errors="ignore")
     report.notes = [
         "beyond_ms_per_cell: wall time times workers, less the time inside cells, per cell of a "
         "study whose policy does nothing; workers are warm.",
