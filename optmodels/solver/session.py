@@ -27,6 +27,7 @@ from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import SolverError, UsageError
 from .handover import pass_model
@@ -119,6 +120,22 @@ class Session:
     def solver(self) -> str:
         """Name and version of the solver."""
         return f"HiGHS {self.highs.version()}"
+
+    def set_options(self, options: Mapping[str, object]) -> None:
+        """Set HiGHS options for the next solves.
+
+        Parameters
+        ----------
+        options
+            Values by name.
+
+        Raises
+        ------
+        UsageError
+            An option is unknown or does not fit.
+        """
+        for name, value in check_options(options).items():
+            self._set(name, value)
 
     # -- changing the model ------------------------------------------------------------------
 
@@ -222,6 +239,34 @@ class Session:
         # HiGHS completes a basis with too many or too few places, but only one called "alien".
         basis.alien = int(basic_columns.sum() + basic_rows.sum()) != len(rows)
         self._ok(self.highs.setBasis(basis))
+
+    def basis(self) -> tuple[NDArray[np.object_], NDArray[np.object_]] | None:
+        """Statuses of columns and rows in the last basis (`highspy.HighsBasisStatus`), if any."""
+        found = self.highs.getBasis()
+        if not found.valid:
+            return None
+        return np.array(found.col_status, dtype=object), np.array(found.row_status, dtype=object)
+
+    def start_from_basis(self, columns: NDArray[np.object_], rows: NDArray[np.object_]) -> None:
+        """Start an LP from a basis, also from one with too many or too few basic members.
+
+        Parameters
+        ----------
+        columns, rows
+            Status of each (`highspy.HighsBasisStatus`).
+
+        Raises
+        ------
+        SolverError
+            HiGHS refuses the basis: not a status for each column and row.
+        """
+        kind = self._hp.HighsBasisStatus.kBasic
+        made = self._hp.HighsBasis()
+        made.col_status, made.row_status = columns.tolist(), rows.tolist()
+        # HiGHS completes a basis with too many or too few places, but only one called "alien".
+        basic = int((columns == kind).sum() + (rows == kind).sum())
+        made.valid, made.alien = True, basic != len(rows)
+        self._ok(self.highs.setBasis(made))
 
     # -- solving -----------------------------------------------------------------------------
 

@@ -622,3 +622,43 @@ def test_limits_belong_to_the_session() -> None:
     outcome = Session(market_split(), limits=Limits(time_limit_s=0.1)).solve()
     assert outcome.status is Status.NO_SOLUTION_AT_LIMIT
     assert outcome.bound == pytest.approx(0.0, abs=1e-9) or outcome.bound == -INF
+
+
+def test_a_basis_is_carried_over_to_another_session() -> None:
+    """From the basis of a solved LP another session needs no iteration, from a broken one some.
+
+    A basis with one basic column too few is completed by HiGHS; one of a wrong length is refused.
+    """
+    rng = np.random.default_rng(0)
+    model = linear_model(
+        rng.uniform(1, 2, 12), rng.uniform(0.5, 1.5, (6, 12)), 5.0, np.inf, 0.0, np.inf
+    )
+    first = Session(model)
+    assert first.basis() is None
+    expected = first.solve()
+    found = first.basis()
+    assert found is not None
+    columns, rows = found
+    again = Session(model)
+    again.start_from_basis(columns, rows)
+    assert again.solve().objective == pytest.approx(expected.objective)
+    assert again.highs.getInfo().simplex_iteration_count == 0
+    kinds = highspy.HighsBasisStatus
+    fewer = columns.copy()
+    fewer[np.flatnonzero(columns == kinds.kBasic)[0]] = kinds.kLower
+    other = Session(model)
+    other.start_from_basis(fewer, rows)
+    assert other.solve().objective == pytest.approx(expected.objective)
+    with pytest.raises(SolverError):
+        Session(model).start_from_basis(columns[1:], rows)
+
+
+def test_options_of_a_session_are_checked() -> None:
+    """Options set later reach HiGHS; unknown ones and wrong values are refused."""
+    session = Session(linear_model(np.ones(2), np.ones((1, 2)), 1.0, np.inf, 0.0, np.inf))
+    session.set_options({"simplex_strategy": 4})
+    assert session.highs.getOptionValue("simplex_strategy")[1] == 4
+    with pytest.raises(UsageError):
+        session.set_options({"simplex_strategies": 4})
+    with pytest.raises(UsageError):
+        session.set_options({"simplex_strategy": "primal"})
