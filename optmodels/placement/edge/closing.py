@@ -11,7 +11,9 @@ of the relaxation, and so no less than the best plan at hand.
    little more, at groups that have any: a plan. It is enough once it is near the bound.
 3. If a gap is left, all numbers are whole and free.
 
-Each is started from the best plan so far and given up after a number of nodes.
+Each is given up after a number of nodes. Where a better plan could use very many columns, the first
+two are solved over the core of columns first in which dives seek whole servers, too. That proves
+nothing, but the bound of the relaxation is often near enough to what it finds.
 """
 
 from __future__ import annotations
@@ -25,17 +27,19 @@ from numpy.typing import NDArray
 from optmodels.placement.edge import prices as priced
 from optmodels.placement.edge.audit import Placement
 from optmodels.placement.edge.columns import Columns, Relaxed, Small, small_programme
-from optmodels.placement.edge.diving import expanded
+from optmodels.placement.edge.diving import core, expanded
 from optmodels.placement.edge.instance import IntArray
 from optmodels.placement.edge.packing import pack
 from optmodels.policy import FloatArray
 from optmodels.solver import Session, Status
 from optmodels.solver.options import Limits as SolverLimits
 
-#: Columns up to which a gap is closed where there is no time limit.
+#: Columns up to which a programme is solved where there is no time limit.
 COLUMNS = 30_000
 #: Nodes of each of the three programmes without a time limit.
 NODES = (1000, 200, 100)
+#: Nodes of the two programmes over the core.
+CORE_NODES = (20, 100)
 #: Servers of a group that the second programme may have beyond the first one's.
 MORE_SERVERS = 1
 #: Share of the gap asked for that the first programme may leave open.
@@ -75,19 +79,21 @@ def close_gap(
         Moment at which to stop; infinite: the limits of this module.
     """
     search = _Search(columns, relaxed, best, gap, deadline)
-    if search.size > COLUMNS and not np.isfinite(deadline) and best is not None:
-        return Closed(best[0], relaxed.bound, False)
-    ons, filled = search.small.columns("on"), search.small.columns("filled")
-    first = search.run(ons, NODES[0], SHARE)
-    if first is not None and not search.done:
-        number = np.round(first[ons])
-        low = search.small.model.column_lower.copy()
-        high = search.small.model.column_upper.copy()
-        few = np.where(number > 0, number + MORE_SERVERS, 0.0)
-        high[ons] = np.maximum(np.minimum(high[ons], few), low[ons])
-        search.run(filled, NODES[1], 1.0, (low, high))
+    limited = bool(np.isfinite(deadline))
+    if search.size > COLUMNS:
+        few = core(columns, relaxed, None)
+        ran = limited or few.model.columns <= COLUMNS
+        if ran:
+            search.two_steps(few, CORE_NODES)
+        if search.done or (not limited and search.placement is not None):
+            return Closed(search.placement, search.bound, ran)
+    everything = small_programme(columns.instance, columns.prices, *search.useful, None)
+    # Only fillings that are all listed prove anything beyond the relaxation.
+    proving = columns.servers.complete
+    nodes = (None, None, None) if limited else NODES
+    search.two_steps(everything, nodes[:2], proving=proving)
     if not search.done:
-        search.run(filled, NODES[2], 1.0)
+        search.run(everything, everything.columns("filled"), nodes[2], 1.0, proving=proving)
     return Closed(search.placement, search.bound, True)
 
 
@@ -106,8 +112,6 @@ class _Search:
         self.placement = None if best is None else best[0]
         self.value = np.inf if best is None else best[1]
         self.bound = relaxed.bound
-        # Only fillings that are all listed prove anything beyond the relaxation.
-        self.proving = columns.servers.complete
         room = self.value - relaxed.bound + _ROUNDING * (1.0 + abs(relaxed.bound))
         instance = columns.instance
         arcs = columns.held | (columns.arc_prices(relaxed.duals) <= room)
@@ -120,8 +124,9 @@ class _Search:
             # Servers that stay on need some filling.
             keep[int(price.argmin())] = True
             lists.append(counts[keep])
+        #: Arcs and fillings that a better plan could use.
+        self.useful = arcs, lists
         self.size = int(arcs.sum()) + sum(len(one) for one in lists)
-        self.small: Small = small_programme(instance, columns.prices, arcs, lists, None)
 
     @property
     def done(self) -> bool:
@@ -129,28 +134,48 @@ class _Search:
         slack = self.gap * abs(self.value) + _ROUNDING * (1.0 + abs(self.value))
         return self.value - self.bound <= slack or time.monotonic() > self.deadline
 
+    def two_steps(
+        self, small: Small, nodes: tuple[int | None, ...], *, proving: bool = False
+    ) -> None:
+        """Whole numbers of servers, and near them whole fillings."""
+        ons, filled = small.columns("on"), small.columns("filled")
+        first = self.run(small, ons, nodes[0], SHARE, proving=proving)
+        if first is None or self.done:
+            return
+        number = np.round(first[ons])
+        low, high = small.model.column_lower.copy(), small.model.column_upper.copy()
+        few = np.where(number > 0, number + MORE_SERVERS, 0.0)
+        high[ons] = np.maximum(np.minimum(high[ons], few), low[ons])
+        self.run(small, filled, nodes[1], 1.0, (low, high))
+
     def run(
         self,
+        small: Small,
         integers: IntArray,
-        nodes: int,
+        nodes: int | None,
         share: float,
         box: tuple[FloatArray, FloatArray] | None = None,
+        *,
+        proving: bool = False,
     ) -> FloatArray | None:
-        """One programme: some columns whole, within a box; a plan or a bound comes of it."""
-        model, limited = self.small.model, np.isfinite(self.deadline)
+        """One programme: some columns whole, within a box; a plan or a bound comes of it.
+
+        Only a programme with all useful columns, without a box, proves anything (`proving`).
+        """
+        model = small.model
         whole: NDArray[np.bool_] = np.zeros(model.columns, dtype=np.bool_)
         whole[integers] = True
         model = model.changed(integer=whole)
         if box is not None:
             model = model.changed(column_lower=box[0], column_upper=box[1])
-        left = max(self.deadline - time.monotonic(), 0.1) if limited else None
+        left = max(self.deadline - time.monotonic(), 0.1) if np.isfinite(self.deadline) else None
         session = Session(
             model,
             limits=SolverLimits(time_limit_s=left, mip_gap=self.gap * share),
-            options=self._options(None if limited else nodes, whole_servers=box is not None),
+            options=self._options(nodes, whole_servers=box is not None),
         )
         outcome = session.solve()
-        if box is None and self.proving:
+        if proving:
             bound = outcome.bound
             if outcome.status is Status.INFEASIBLE:
                 bound = np.inf
@@ -159,7 +184,7 @@ class _Search:
                 self.bound = max(self.bound, min(float(bound), self.value))
         if outcome.x is None:
             return None
-        self._take(outcome.x)
+        self._take(small, outcome.x)
         return outcome.x
 
     def _options(self, nodes: int | None, *, whole_servers: bool) -> dict[str, object]:
@@ -169,18 +194,18 @@ class _Search:
             options["objective_target"] = self.bound / (1.0 - min(self.gap, 0.5))
         return options
 
-    def _take(self, x: FloatArray) -> None:
+    def _take(self, small: Small, x: FloatArray) -> None:
         """Keep the plan of a solution with whole fillings, if it is better."""
-        amount = x[self.small.columns("filled")]
+        amount = x[small.columns("filled")]
         if np.abs(amount - np.round(amount)).max(initial=0.0) > _WHOLE:
             return
         instance = self.columns.instance
-        given = x[self.small.columns("placed")]
+        given = x[small.columns("placed")]
         if np.abs(given - np.round(given)).max(initial=0.0) > _WHOLE:
             return
         placed = np.zeros(len(self.columns.d), dtype=np.int64)
-        placed[self.small.arcs] = np.round(given).astype(np.int64)
-        filled = expanded(self.small.fillings, np.round(amount).astype(np.int64))
+        placed[small.arcs] = np.round(given).astype(np.int64)
+        filled = expanded(small.fillings, np.round(amount).astype(np.int64))
         placement = pack(instance, self.columns.servers, placed, filled)
         square = placement.square(instance)
         value = priced.total(instance, self.columns.prices, square[instance.arcs], placement.on)

@@ -46,7 +46,7 @@ FIRST_ARCS = 8
 #: Fillings of a server up to which all take part from the start.
 FEW_FILLINGS = 12
 #: Arcs of a class that join in one round at most.
-JOINING = 6
+JOINING = 15
 #: Most rounds; what is missing then shows in the bound.
 ROUNDS = 60
 #: Prices, as multiples of the dearest way of placing one application, of leaving out what must be

@@ -13,15 +13,16 @@ from __future__ import annotations
 import time
 
 import numpy as np
+from numpy.typing import NDArray
 
-from optmodels.placement.edge.columns import Columns, Relaxed, small_programme
+from optmodels.placement.edge.columns import Columns, Relaxed, Small, small_programme
 from optmodels.placement.edge.instance import IntArray
 from optmodels.placement.edge.packing import Filled
 from optmodels.placement.edge.prices import dearest
 from optmodels.policy import FloatArray
 
 #: Fillings of each group that a dive may use beyond those of the relaxation.
-MORE_FILLINGS = 20
+MORE_FILLINGS = 4
 #: Shares of the fractional fillings that are rounded up in one step, one dive each: the next one
 #: is tried where the last left something out, or the gap open.
 SHARES = (0.08, 0.15, 0.3)
@@ -33,8 +34,6 @@ DEAR = 1.0
 LEFT = 100.0
 
 _WHOLE = 1e-6
-# The last basis is optimal but for a few limits: disturbing all prices would throw it away.
-_UNDISTURBED = ("dual_simplex_cost_perturbation_multiplier", 0.0)
 # Numbers of HiGHS: new columns keep a basis primal feasible, new limits dual feasible.
 _PRIMAL, _DUAL = 4, 1
 
@@ -56,22 +55,18 @@ def dive(
         Moment at which to give up.
     """
     instance, prices = columns.instance, columns.prices
-    scale = dearest(prices)
-    fillings = columns.richer(relaxed, MORE_FILLINGS, scale)
-    left_price = None if prices.left is not None else LEFT * scale
-    mean = relaxed.value / float(instance.count.sum())
-    arcs = relaxed.arcs & (columns.held | (columns.arc_prices(relaxed.duals) <= DEAR * mean))
-    small = small_programme(instance, prices, arcs, fillings, left_price)
+    left_price = None if prices.left is not None else LEFT * dearest(prices)
+    small = core(columns, relaxed, left_price)
+    fillings = small.fillings
     filled, owner = small.columns("filled"), small.owner
     model = small.model
     session = columns.session(small)
-    session.highs.setOptionValue(*_UNDISTURBED)
-    session.highs.setOptionValue("simplex_strategy", _PRIMAL)
+    session.set_options({"simplex_strategy": _PRIMAL})
     servers = instance.servers.astype(np.float64)
     lower, upper = model.column_lower.copy(), model.column_upper.copy()
     while True:
         outcome = session.solve()
-        session.highs.setOptionValue("simplex_strategy", _DUAL)
+        session.set_options({"simplex_strategy": _DUAL})
         if outcome.x is None or time.monotonic() > deadline:
             return None
         amount = outcome.x[filled]
@@ -90,6 +85,38 @@ def dive(
     placed = np.zeros(len(columns.d), dtype=np.int64)
     placed[small.arcs] = np.round(outcome.x[small.columns("placed")]).astype(np.int64)
     return placed, expanded(fillings, np.round(amount).astype(np.int64))
+
+
+def core(columns: Columns, relaxed: Relaxed, left_price: float | None) -> Small:
+    """The programme in which whole servers are sought: columns that are cheap by the duals.
+
+    Parameters
+    ----------
+    columns, relaxed
+        The question and its relaxation.
+    left_price
+        Price of leaving out an application that must be placed; None: it may not be.
+    """
+    instance, prices = columns.instance, columns.prices
+    fillings = columns.richer(relaxed, MORE_FILLINGS, dearest(prices))
+    mean = relaxed.value / float(instance.count.sum())
+    arcs = _arcs(columns, relaxed, DEAR * mean)
+    return small_programme(instance, prices, arcs, fillings, left_price)
+
+
+def _arcs(columns: Columns, relaxed: Relaxed, most: float) -> NDArray[np.bool_]:
+    """Arcs of a relaxation of at most this reduced price, and the cheapest one of every shelf.
+
+    A shelf without arcs would lose its row, and with that the relaxation its basis.
+    """
+    price = np.where(relaxed.arcs, columns.arc_prices(relaxed.duals), np.inf)
+    order = np.argsort(price, kind="stable")
+    shelf = columns.g * columns.kinds + columns.kind
+    _, first = np.unique(shelf[order], return_index=True)
+    chosen: NDArray[np.bool_] = columns.held | (price <= most)
+    chosen[order[first]] = True
+    chosen &= relaxed.arcs
+    return chosen
 
 
 def _round_up(

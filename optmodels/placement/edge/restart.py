@@ -48,11 +48,8 @@ class Basis:
 
 def basis_of(session: Session, names: Names) -> Basis | None:
     """Basis of the last solve; None where there is none."""
-    found = session.highs.getBasis()
-    if not found.valid:
-        return None
-    columns, rows = (np.array(one, dtype=object) for one in (found.col_status, found.row_status))
-    return Basis(names, columns, rows)
+    found = session.basis()
+    return None if found is None else Basis(names, *found)
 
 
 def restart(session: Session, names: Names, basis: Basis) -> None:
@@ -62,15 +59,10 @@ def restart(session: Session, names: Names, basis: Basis) -> None:
     kinds = highspy.HighsBasisStatus
     columns, known = _carried(basis.names.columns, basis.columns, names.columns, kinds.kLower)
     rows, _ = _carried(basis.names.rows, basis.rows, names.rows, kinds.kBasic)
-    made = highspy.HighsBasis()
-    made.col_status, made.row_status = columns.tolist(), rows.tolist()
-    # Rows that are gone take their places along. HiGHS completes a basis with too many or too few,
-    # but only one called "alien".
-    basic = int((columns == kinds.kBasic).sum() + (rows == kinds.kBasic).sum())
-    made.valid, made.alien = True, basic != len(rows)
-    session.highs.setBasis(made)
+    # Rows that are gone take their places along.
+    session.start_from_basis(columns, rows)
     if len(columns) - known <= FEW * len(columns):
-        session.highs.setOptionValue("simplex_strategy", _PRIMAL)
+        session.set_options({"simplex_strategy": _PRIMAL})
 
 
 def _carried(

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import optmodels as om
 from optmodels.errors import InfeasibleError, UsageError
+from optmodels.placement.edge import closing, diving, prices
 from optmodels.placement.edge import columns as search
 from optmodels.placement.edge import fillings as rooms
-from optmodels.placement.edge import prices
 from optmodels.placement.edge.columns import Columns, small_programme
 from optmodels.placement.edge.diving import SHARES, dive
 from optmodels.placement.edge.fillings import Servers, fillings_of
@@ -79,6 +79,43 @@ def test_dives_end_in_plans_that_fit() -> None:
         placement = pack(inst, servers, *made)
         assert np.array_equal(placement.square(inst)[inst.arcs], made[0])
         assert prices.total(inst, one, made[0], placement.on) >= found.bound
+
+
+def test_dives_start_from_the_basis_of_the_relaxation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few arcs a dive keeps, no shelf loses its row: it starts at the optimum."""
+    monkeypatch.setattr(diving, "DEAR", 1e-6)
+    monkeypatch.setattr(diving, "MORE_FILLINGS", 0)
+    inst = question(3)
+    one = prices.carbon(inst)
+    columns = Columns(inst, Servers(inst), one)
+    found = columns.solve(1e-9)
+    small = diving.core(columns, found, None)
+    d, g = (member[found.arcs] for member in inst.arcs)
+    assert small.model.columns < int(found.arcs.sum()) + sum(len(f) for f in found.fillings)
+    assert len(small.shelves) == len(set(zip(inst.kind[d].tolist(), g.tolist(), strict=True)))
+    session = columns.session(small)
+    assert session.solve().objective == pytest.approx(found.value, rel=1e-6)
+    # One iteration may undo what the simplex method perturbs.
+    assert session.highs.getInfo().simplex_iteration_count <= 1
+
+
+def test_many_columns_are_closed_over_their_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit of columns a plan becomes better, and its bound stays the relaxation's.
+
+    A core that proved something would raise the bound, which is wrong: it lacks columns.
+    """
+    inst = question(0)
+    rough = om.solve(inst, method="columns", mip_gap=1e-4)
+    monkeypatch.setattr(closing, "COLUMNS", 400)
+    plan = om.solve(inst, mip_gap=1e-4)
+    assert "closed" in plan.provenance.method
+    assert plan.objective < rough.objective
+    assert plan.bound == pytest.approx(rough.bound, rel=1e-12)
+    assert plan.audit.ok
+    monkeypatch.setattr(closing, "COLUMNS", 0)
+    none = om.solve(inst, mip_gap=1e-4)
+    assert none.objective == rough.objective
+    assert "closed" not in none.provenance.method
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)

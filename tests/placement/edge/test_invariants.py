@@ -14,7 +14,7 @@ from optmodels.placement.edge.instance import EdgeInstance
 from tests.placement.edge.instances import changed, random_case, toy, with_parameters
 
 SEEDS = st.integers(0, 10**6)
-CAREFUL = settings(deadline=None, derandomize=True, max_examples=10)
+CAREFUL = settings(deadline=None, derandomize=True, max_examples=7)
 SLACK = 1e-6
 
 
