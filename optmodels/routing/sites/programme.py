@@ -292,7 +292,7 @@ class Programme:
             if self._free
             else duals["loading"].to_numpy()[self._group]
         )
-        own = costs.running[row]
+        own = self._own(costs)
         reduced = own + served - drawn - held
         paying = ~active & (reduced < -_ROUNDING * float(np.abs(own).max(initial=0.0)))
         order = np.lexsort((reduced, self._kind))
@@ -339,11 +339,19 @@ class Programme:
         found: FloatArray = values[self.columns.site, self.columns.row].astype(np.float64)
         return found
 
+    def _own(self, costs: Costs) -> FloatArray:
+        """What a running instance costs on each column."""
+        own = costs.running
+        if self._free:
+            # Nothing is configured that does not run, so whoever runs pays for being there.
+            own = own + costs.idle[self.fleet.degree_of]
+        return own[self.columns.row]
+
     def _coefficients(self, costs: Costs) -> dict[str, object]:
         groups = 0 if self._free else self.fleet.sites
         return {
             "lost_weight": costs.lost,
-            "running_cost": costs.running[self.columns.row],
+            "running_cost": self._own(costs),
             "idle_cost": np.tile(costs.idle, groups),
             "import_cost": costs.imported.reshape(1, -1),
             "flow_cost": costs.flow[self._arc_site],
