@@ -389,6 +389,9 @@ class Session:
         if breach.relative > self._tolerance:
             if not claimed_optimal and not model.is_mip:
                 return Outcome(Status.NO_SOLUTION_AT_LIMIT, bound=self._worst_bound())
+            mended = None if model.is_mip else self._mended()
+            if mended is not None:
+                return self._lp_outcome(*mended, claimed_optimal)
             return Outcome(
                 Status.ERROR,
                 message=f"HiGHS's point fails the check: {breach.describe(model.labels)}",
@@ -421,6 +424,24 @@ class Session:
         if not (priced or optimal):
             return Outcome(status, objective, bound, x)
         return Outcome(status, objective, bound, x, y, d)
+
+    def _mended(self) -> tuple[FloatArray, Any] | None:
+        """Solve once more for a point that passes the check; None if there is none to be had.
+
+        A basis that fits another model badly, or a scaling, may use up more than the tolerance.
+        Tighter tolerances from the same basis help as a rule, a start from nothing else.
+        """
+        for cold in (False, True):
+            if cold:
+                self._ok(self.highs.clearSolver())
+            with self._tightened():
+                ended = self._run()
+            answer = self.highs.getSolution()
+            if ended == self._hp.HighsModelStatus.kOptimal and answer.value_valid:
+                x = _vector(answer.col_value)
+                if self.model.worst_violation(x).relative <= self._tolerance:
+                    return x, answer
+        return None
 
     def _polish(self) -> tuple[FloatArray, FloatArray] | None:
         """Re-solve from the basis with the tightest tolerances; None if that fails."""

@@ -355,6 +355,36 @@ def test_wrong_integrality_is_caught(sense: bool) -> None:
     assert model.worst_violation(np.array([np.nan, 0.0])).relative == INF
 
 
+@pytest.mark.parametrize("bad", [1, 2])
+def test_a_linear_point_that_fails_the_check_is_sought_again(
+    monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    """One answer that breaks a row is solved again from its basis, two are solved from nothing.
+
+    Without that a planner that solves thousands of programmes would end at the first basis that
+    uses up more than the tolerance.
+    """
+    model = linear_model([1, 2], [[1, 1]], 3, INF, 0, 5)
+    real = LinearModel.worst_violation
+    asked = []
+
+    def suspicious(self: LinearModel, x: np.ndarray) -> object:
+        asked.append(x)
+        return real(self, x - 1.0) if len(asked) <= bad else real(self, x)
+
+    cleared = []
+    clear = highspy.Highs.clearSolver
+    monkeypatch.setattr(LinearModel, "worst_violation", suspicious)
+    monkeypatch.setattr(
+        "highspy.Highs.clearSolver", lambda self: (cleared.append(1), clear(self))[1]
+    )
+    outcome = Session(model).solve()
+    assert outcome.status is Status.OPTIMAL
+    assert outcome.objective == pytest.approx(3.0)
+    assert outcome.bound == pytest.approx(3.0)
+    assert len(cleared) == bad - 1
+
+
 def test_numbers_no_solver_can_use_are_named() -> None:
     """NaN and infinities are refused with component and index, all of them at once."""
     model = linear_model([1, 1], [[1, 2]], 4, INF, 0, 10)
