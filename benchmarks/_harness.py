@@ -72,11 +72,12 @@ class Check:
         """Whether the claim holds; a value that is not a number never does."""
         if math.isnan(self.value):
             return False
-        return self.value <= self.limit if self.sense == "<=" else self.value >= self.limit
+        # A plain bool, whatever numbers were compared: numpy's own is not known to JSON.
+        return bool(self.value <= self.limit if self.sense == "<=" else self.value >= self.limit)
 
     def record(self) -> dict[str, Any]:
         """The check as plain values."""
-        value = self.value if math.isfinite(self.value) else None
+        value = float(self.value) if math.isfinite(self.value) else None
         return {**asdict(self), "value": value, "ok": self.ok}
 
     def __str__(self) -> str:

@@ -153,7 +153,7 @@ def engine_rows(size: Size, seed: int) -> tuple[list[dict[str, Any]], list[Check
             row, tables[name] = timed(name, executor, instances)
             small, _ = timed(name, executor, tiny, policies=nothing)
         row["beyond_ms_per_cell"] = small["beyond_ms_per_cell"]
-        row["same_table"] = tables[name].equals(tables["serial"])
+        row["same_table"] = bool(tables[name].equals(tables["serial"]))
         rows.append(row)
     by_name = {row["engine"]: row for row in rows}
     rate = by_name["processes"]["cells_per_s"] / by_name["serial"]["cells_per_s"]
