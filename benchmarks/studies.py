@@ -142,6 +142,14 @@ def timed(name: str, executor: Executor | None, instances: list[Instance], **opt
     return row, found.frame
 
 
+def differing(table: pd.DataFrame, other: pd.DataFrame) -> list[str]:
+    """Problems with a row in which two tables differ."""
+    if list(table.columns) != list(other.columns) or len(table) != len(other):
+        return ["everything"]
+    same = (table == other) | (table.isna() & other.isna())
+    return sorted(set(table.loc[~same.all(axis=1), "problem"]))
+
+
 def engine_rows(size: Size, seed: int) -> tuple[list[dict[str, Any]], list[Check]]:
     """Rates, costs beyond the cells, and whether the tables are the same."""
     instances = instances_of(size, seed)
@@ -154,6 +162,7 @@ def engine_rows(size: Size, seed: int) -> tuple[list[dict[str, Any]], list[Check
             small, _ = timed(name, executor, tiny, policies=nothing)
         row["beyond_ms_per_cell"] = small["beyond_ms_per_cell"]
         row["same_table"] = bool(tables[name].equals(tables["serial"]))
+        row["differs_in"] = ", ".join(differing(tables[name], tables["serial"]))
         rows.append(row)
     by_name = {row["engine"]: row for row in rows}
     rate = by_name["processes"]["cells_per_s"] / by_name["serial"]["cells_per_s"]
