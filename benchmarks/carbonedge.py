@@ -3,7 +3,7 @@
     python benchmarks/carbonedge.py [--quick] [--json FILE]
 
 Regions: central Europe and the United States with WonderNetwork's round trips between cities and
-hourly intensities of 2022, in months of all seasons; what each policy emits and how far it moves
+hourly intensities of 2022, month by month; what each policy emits and how far it moves
 work, beside the figures of CarbonEdge (arXiv:2502.14076). Limits: the same for round trips of 5 to
 30 ms. Scale: synthetic networks of up to 400 sites and 100,000 applications, with a proven bound.
 """
@@ -113,7 +113,7 @@ class Size:
 
 
 FULL = Size(
-    months=(1, 4, 7, 10),
+    months=tuple(range(1, 13)),
     limit_months=(7,),
     limits=LIMITS,
     applications=APPLICATIONS,
