@@ -80,7 +80,15 @@ class _MemoryOnly(PlacementPolicy):
 
 
 class MemoryFirst(_MemoryOnly):
-    """The first node with enough memory."""
+    """The first node with enough memory.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(M) per arrival, M nodes.
+    - Reference: memory-only baseline of Ibis, arXiv:2201.07312.
+    """
 
     name = "memory-first"
     summary = "first node with enough memory, without a model of responses"
@@ -91,7 +99,15 @@ class MemoryFirst(_MemoryOnly):
 
 
 class MemoryBest(_MemoryOnly):
-    """The node that has least memory left then."""
+    """The node that has least memory left then.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(M) per arrival, M nodes.
+    - Reference: memory-only baseline of Ibis, arXiv:2201.07312.
+    """
 
     name = "memory-best"
     summary = "node with the least memory left, without a model of responses"
@@ -102,7 +118,15 @@ class MemoryBest(_MemoryOnly):
 
 
 class MemoryWorst(_MemoryOnly):
-    """The node that has most memory left then."""
+    """The node that has most memory left then.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(M) per arrival, M nodes.
+    - Reference: memory-only baseline of Ibis, arXiv:2201.07312.
+    """
 
     name = "memory-worst"
     summary = "node with the most memory left, without a model of responses"
@@ -113,7 +137,15 @@ class MemoryWorst(_MemoryOnly):
 
 
 class Grouping(_MemoryOnly):
-    """A node that holds the model already, else the one with most memory left."""
+    """A node that holds the model already, else the one with most memory left.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(M) per arrival, M nodes.
+    - Reference: memory-only baseline of Ibis, arXiv:2201.07312.
+    """
 
     name = "grouping"
     summary = "beside the same model, else most memory left, without a model of responses"
@@ -135,7 +167,15 @@ class _ModelDriven(PlacementPolicy):
 
 
 class FirstFit(_ModelDriven):
-    """The first node that keeps all promises."""
+    """The first node that keeps all promises.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`.
+    - Proven ratio: none.
+    - Complexity: O(M A) per arrival, M nodes with A applications each.
+    - Reference: model-driven variant; ours, after Ibis, arXiv:2201.07312.
+    """
 
     name = "first-fit"
     summary = "first node that keeps all promises"
@@ -146,7 +186,15 @@ class FirstFit(_ModelDriven):
 
 
 class BestFit(_ModelDriven):
-    """The node with the highest load then, of those that keep all promises."""
+    """The node with the highest load then, of those that keep all promises.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`.
+    - Proven ratio: none.
+    - Complexity: O(M A) per arrival, M nodes with A applications each.
+    - Reference: model-driven variant; ours, after Ibis, arXiv:2201.07312.
+    """
 
     name = "best-fit"
     summary = "busiest node that keeps all promises"
@@ -157,7 +205,15 @@ class BestFit(_ModelDriven):
 
 
 class WorstFit(_ModelDriven):
-    """The node with the lowest load then, of those that keep all promises."""
+    """The node with the lowest load then, of those that keep all promises.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`.
+    - Proven ratio: none.
+    - Complexity: O(M A) per arrival, M nodes with A applications each.
+    - Reference: model-driven variant; ours, after Ibis, arXiv:2201.07312.
+    """
 
     name = "worst-fit"
     summary = "idlest node that keeps all promises"
@@ -168,7 +224,15 @@ class WorstFit(_ModelDriven):
 
 
 class Breadth(_ModelDriven):
-    """Ibis's breadth: the same model, else an idle node, else the least loaded."""
+    """Ibis's breadth: the same model, else an idle node, else the least loaded.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`.
+    - Proven ratio: none.
+    - Complexity: O(M A) per arrival, M nodes with A applications each.
+    - Reference: Ibis, arXiv:2201.07312.
+    """
 
     name = "breadth"
     summary = "beside the same model, else an idle node, else the idlest (Ibis)"
@@ -181,7 +245,15 @@ class Breadth(_ModelDriven):
 
 
 class Depth(_ModelDriven):
-    """Ibis's depth: on shared accelerators beside the same model, else the first that fits."""
+    """Ibis's depth: on shared accelerators beside the same model, else the first that fits.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`.
+    - Proven ratio: none.
+    - Complexity: O(M A) per arrival, M nodes with A applications each.
+    - Reference: Ibis, arXiv:2201.07312.
+    """
 
     name = "depth"
     summary = "beside the same model on a shared accelerator, else first fit (Ibis)"
@@ -198,7 +270,15 @@ class Depth(_ModelDriven):
 
 
 class Heterogeneous(Breadth):
-    """Ibis on several kinds of nodes: the best of each, then the smaller increase of load."""
+    """Ibis on several kinds of nodes: the best of each, then the smaller increase of load.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`.
+    - Proven ratio: none.
+    - Complexity: O(M A) per arrival, M nodes with A applications each.
+    - Reference: Ibis, arXiv:2201.07312.
+    """
 
     name = "heterogeneous"
     summary = "best node of each kind by breadth, then the smaller increase of load (Ibis)"
@@ -225,6 +305,13 @@ class RandomDevice(Breadth):
     ----------
     seed
         Seed of the draws.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`.
+    - Proven ratio: none.
+    - Complexity: O(M A) per arrival, M nodes with A applications each.
+    - Reference: baseline of Ibis, arXiv:2201.07312.
     """
 
     name = "random-device"
@@ -247,7 +334,16 @@ class RandomDevice(Breadth):
 
 
 class Repair(Heterogeneous):
-    """Like `heterogeneous`, but one hosted application moves where that makes room."""
+    """Like `heterogeneous`, but one hosted application moves where that makes room.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`.
+    - Proven ratio: none.
+    - Complexity: O(M A) per arrival, and O(N M A) where one has to move; M nodes, A applications
+      each, N hosted.
+    - Reference: ours.
+    """
 
     name = "one-move"
     summary = "as heterogeneous, but moves one hosted application where that makes room"
@@ -299,7 +395,16 @@ class _Ordered(PlacementPolicy):
 
 
 class SmallFirst(_Ordered):
-    """Applications of the least load per value first."""
+    """Applications of the least load per value first.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`; all applications are
+      known in advance.
+    - Proven ratio: none.
+    - Complexity: O(N M A), N applications, M nodes with A each.
+    - Reference: ours.
+    """
 
     name = "small-first"
     summary = "best fit, applications of the least load per value first"
@@ -310,7 +415,16 @@ class SmallFirst(_Ordered):
 
 
 class LargeFirst(_Ordered):
-    """Applications of the most load for their SLO first."""
+    """Applications of the most load for their SLO first.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`; all applications are
+      known in advance.
+    - Proven ratio: none.
+    - Complexity: O(N M A), N applications, M nodes with A each.
+    - Reference: ours.
+    """
 
     name = "large-first"
     summary = "best fit, applications of the most load for their SLO first"
@@ -321,7 +435,16 @@ class LargeFirst(_Ordered):
 
 
 class TightFirst(_Ordered):
-    """Applications that may wait least first."""
+    """Applications that may wait least first.
+
+    Notes
+    -----
+    - Assumptions: Poisson arrivals; responses by the formulas of `response`; all applications are
+      known in advance.
+    - Proven ratio: none.
+    - Complexity: O(N M A), N applications, M nodes with A each.
+    - Reference: ours.
+    """
 
     name = "tight-first"
     summary = "best fit, applications with the least time to wait first"

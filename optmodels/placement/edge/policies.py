@@ -57,7 +57,17 @@ class Planner(Policy):
 
 
 class CarbonEdge(Planner):
-    """Least carbon by the intensities that are told."""
+    """Least carbon by the intensities that are told.
+
+    Notes
+    -----
+    - Assumptions: the intensities that are told.
+    - Proven ratio: none over several batches; what a batch's plan may lose by its own prices is
+      bounded by the gap of the search.
+    - Complexity: per batch one search by columns, with a proven gap, for up to a relative gap of
+      1e-4 where it can be closed.
+    - Reference: CarbonEdge, arXiv:2502.14076; the equations are ours.
+    """
 
     name = "carbon-edge"
     summary = "least carbon of each batch: energy of the work and of servers, times intensity"
@@ -68,7 +78,17 @@ class CarbonEdge(Planner):
 
 
 class LatencyAware(Planner):
-    """Shortest round trips."""
+    """Shortest round trips.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none over several batches; what a batch's plan may lose by its own prices is
+      bounded by the gap of the search.
+    - Complexity: per batch one search by columns, with a proven gap, for up to a relative gap of
+      1e-4 where it can be closed.
+    - Reference: baseline of CarbonEdge, arXiv:2502.14076.
+    """
 
     name = "latency-aware"
     summary = "least sum of round trips, ties by energy"
@@ -79,7 +99,17 @@ class LatencyAware(Planner):
 
 
 class EnergyAware(Planner):
-    """Least energy, wherever it comes from."""
+    """Least energy, wherever it comes from.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none over several batches; what a batch's plan may lose by its own prices is
+      bounded by the gap of the search.
+    - Complexity: per batch one search by columns, with a proven gap, for up to a relative gap of
+      1e-4 where it can be closed.
+    - Reference: baseline of CarbonEdge, arXiv:2502.14076.
+    """
 
     name = "energy-aware"
     summary = "least energy of the work and of servers, whatever the intensity"
@@ -90,7 +120,17 @@ class EnergyAware(Planner):
 
 
 class IntensityAware(Planner):
-    """Cleanest places, whatever the energy."""
+    """Cleanest places, whatever the energy.
+
+    Notes
+    -----
+    - Assumptions: the intensities that are told.
+    - Proven ratio: none over several batches; what a batch's plan may lose by its own prices is
+      bounded by the gap of the search.
+    - Complexity: per batch one search by columns, with a proven gap, for up to a relative gap of
+      1e-4 where it can be closed.
+    - Reference: baseline of CarbonEdge, arXiv:2502.14076.
+    """
 
     name = "intensity-aware"
     summary = "least sum of intensities of the places, whatever the energy, ties by energy"
@@ -101,7 +141,15 @@ class IntensityAware(Planner):
 
 
 class OneByOne(Policy):
-    """Each application where it adds least carbon; a rule of ours, without any search."""
+    """Each application where it adds least carbon; a rule of ours, without any search.
+
+    Notes
+    -----
+    - Assumptions: the intensities that are told.
+    - Proven ratio: none.
+    - Complexity: O(N G) per batch, N applications and G groups of servers.
+    - Reference: ours.
+    """
 
     name = "one-by-one"
     summary = "each application where it adds least carbon, a server's base power included"

@@ -51,7 +51,15 @@ class Rule(Policy):
 
 
 class GridOnly(Rule):
-    """Everything on the grid: what the others are measured by."""
+    """Everything on the grid: what the others are measured by.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(S), S sites.
+    - Reference: baseline; ours.
+    """
 
     name = "grid-only"
     summary = "no GPU at any wind site, all demand on the grid"
@@ -63,7 +71,15 @@ class GridOnly(Rule):
 
 
 class Largest(Rule):
-    """Every site as large as it may be, or as the demand is."""
+    """Every site as large as it may be, or as the demand is.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(S), S sites.
+    - Reference: baseline; ours.
+    """
 
     name = "largest"
     summary = "as many GPUs as the nameplates could feed, or as the demand can use"
@@ -86,6 +102,13 @@ class Percentile(Rule):
     ------
     UsageError
         The share is out of range.
+
+    Notes
+    -----
+    - Assumptions: a series like the one that counts.
+    - Proven ratio: none.
+    - Complexity: O(S T log T), S sites and T slots.
+    - Reference: the usual starting point, also of Heron ("AI Greenferencing"), arXiv:2505.09989.
     """
 
     name = "percentile"
@@ -102,7 +125,15 @@ class Percentile(Rule):
 
 
 class BreakEven(Rule):
-    """The largest site whose useful GPU-hour costs no more than the grid's on average."""
+    """The largest site whose useful GPU-hour costs no more than the grid's on average.
+
+    Notes
+    -----
+    - Assumptions: a series like the one that counts.
+    - Proven ratio: none.
+    - Complexity: O(S T log T), S sites and T slots.
+    - Reference: ours.
+    """
 
     name = "break-even"
     summary = "each site as large as its average cost per useful GPU-hour stays below the grid's"
@@ -113,7 +144,17 @@ class BreakEven(Rule):
 
 
 class Newsvendor(Rule):
-    """The size of the largest gain of each site by itself."""
+    """The size of the largest gain of each site by itself.
+
+    Notes
+    -----
+    - Assumptions: a series like the one that counts.
+    - Proven ratio: none in general; the optimum of each site where the series is the one that
+      counts, the demand has room for all sites in all slots, and there are no modules, openings,
+      batteries or firmness.
+    - Complexity: O(S T log T), S sites and T slots.
+    - Reference: ours; the newsvendor's quantile is classical.
+    """
 
     name = "newsvendor"
     summary = "each site at the quantile of its power where one more GPU stops paying"
@@ -124,7 +165,15 @@ class Newsvendor(Rule):
 
 
 class NameplateShare(Rule):
-    """The same share of the nameplate everywhere: the critical quantile of the fleet's power."""
+    """The same share of the nameplate everywhere: the critical quantile of the fleet's power.
+
+    Notes
+    -----
+    - Assumptions: a series like the one that counts.
+    - Proven ratio: none.
+    - Complexity: O(S T + T log T), S sites and T slots.
+    - Reference: ours.
+    """
 
     name = "nameplate-share"
     summary = "the same share of every nameplate: the newsvendor's of all power together"
@@ -143,6 +192,14 @@ class JointLp(Policy):
     """The joint linear programme on the series told: all sites against one demand.
 
     Openings are free in it; modules are rounded down, or up where the fleet must be firm.
+
+    Notes
+    -----
+    - Assumptions: a series like the one that counts.
+    - Proven ratio: none in general; the optimum where the series is the one that counts and there
+      are no modules and openings.
+    - Complexity: one linear programme of S T rows, S sites and T slots.
+    - Reference: ours.
     """
 
     name = "joint-lp"

@@ -58,7 +58,15 @@ class Rule(Policy):
 
 
 class AllTcp(Rule):
-    """TCP between hosts, shared memory within: what the others are measured by."""
+    """TCP between hosts, shared memory within: what the others are measured by.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: one label-setting search per service and round, at most six rounds.
+    - Reference: ours; TCP is the baseline of Hanafy et al., arXiv:2305.03165.
+    """
 
     name = "all-tcp"
     summary = "TCP everywhere, no card is bought; hosts by least cost"
@@ -69,7 +77,15 @@ class AllTcp(Rule):
 
 
 class AllRdma(Rule):
-    """RDMA wherever it can be had, TCP elsewhere."""
+    """RDMA wherever it can be had, TCP elsewhere.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: one label-setting search per service and round, at most six rounds.
+    - Reference: ours; transports of Hanafy et al., arXiv:2305.03165.
+    """
 
     name = "all-rdma"
     summary = "RDMA on every hop that can have it, its cards bought; TCP elsewhere"
@@ -82,7 +98,15 @@ class AllRdma(Rule):
 
 
 class GpudirectFirst(AllRdma):
-    """GPUDirect wherever it can be had, then RDMA, then TCP."""
+    """GPUDirect wherever it can be had, then RDMA, then TCP.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: one label-setting search per service and round, at most six rounds.
+    - Reference: ours; transports of Hanafy et al., arXiv:2305.03165.
+    """
 
     name = "gpudirect-first"
     summary = "GPUDirect on every hop that can have it, else RDMA, else TCP; all cards bought"
@@ -90,7 +114,15 @@ class GpudirectFirst(AllRdma):
 
 
 class Colocated(Rule):
-    """As few hops between hosts as possible."""
+    """As few hops between hosts as possible.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: one label-setting search per service and round, at most six rounds.
+    - Reference: ours.
+    """
 
     name = "colocated"
     summary = "as few hops between hosts as possible, cost decides among equals"
@@ -108,7 +140,15 @@ class Colocated(Rule):
 
 
 class MinLatency(Rule):
-    """The fastest route of each service, whatever it costs."""
+    """The fastest route of each service, whatever it costs.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: one label-setting search per service and round, at most six rounds.
+    - Reference: ours.
+    """
 
     name = "min-latency"
     summary = "the fastest route of each service, all cards that it needs bought"
@@ -124,7 +164,16 @@ class MinLatency(Rule):
 
 
 class MinCost(Rule):
-    """The cheapest route of each service; who needs a card first pays it."""
+    """The cheapest route of each service; who needs a card first pays it.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none for several services; each route is the cheapest in what the services
+      before it left (label setting is exact).
+    - Complexity: one label-setting search per service and round, at most six rounds.
+    - Reference: ours.
+    """
 
     name = "min-cost"
     summary = "the cheapest route of each service within its limit; the first user pays a card"
@@ -135,7 +184,15 @@ class MinCost(Rule):
 
 
 class SharedCards(Rule):
-    """The cheapest route of each service, every card counted at an equal share."""
+    """The cheapest route of each service, every card counted at an equal share.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: one label-setting search per service and round, at most six rounds.
+    - Reference: ours.
+    """
 
     name = "shared-cards"
     summary = "the cheapest routes, each new card counted at 1/(number of services) of its price"
@@ -148,7 +205,15 @@ class SharedCards(Rule):
 
 
 class GreedyCards(Rule):
-    """Cards bought one bundle after another, as long as the whole becomes cheaper."""
+    """Cards bought one bundle after another, as long as the whole becomes cheaper.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: all services once per bundle and purchase, each by label setting.
+    - Reference: ours.
+    """
 
     name = "greedy-cards"
     summary = "starts without cards, then buys bundles of them as long as the whole gets cheaper"
@@ -166,7 +231,16 @@ class GreedyCards(Rule):
 
 
 class LpRounding(Rule):
-    """The linear relaxation of the programme; cards it buys by half or more count nothing."""
+    """The linear relaxation of the programme; cards it buys by half or more count nothing.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: one linear programme of all arcs, then one label-setting search per service and
+      round, at most six rounds.
+    - Reference: ours.
+    """
 
     name = "lp-rounding"
     summary = "linear relaxation, cards bought by half or more are taken; then cheapest routes"
@@ -181,7 +255,15 @@ class LpRounding(Rule):
 
 
 class RandomRoutes(Rule):
-    """Random weights for all arcs: what no thought at all costs."""
+    """Random weights for all arcs: what no thought at all costs.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: one label-setting search per service and round, at most six rounds.
+    - Reference: baseline; ours.
+    """
 
     name = "random"
     summary = "routes of least random weight within their limits; all cards that they need"

@@ -29,6 +29,13 @@ class Vcc(ClusterPolicy):
 
     The days are counted from the first slot. Where nothing is known of arrivals (no past, first
     day), the first curve is the whole capacity.
+
+    Notes
+    -----
+    - Assumptions: a day of forecast, arrivals like those so far.
+    - Proven ratio: none.
+    - Complexity: O(D log D) per day of D slots, O(J log J) per slot, J jobs in the system.
+    - Reference: Radovanović et al., "Carbon-Aware Computing for Datacenters" (2021).
     """
 
     name = "vcc"
@@ -87,6 +94,14 @@ class VccScaling(Vcc):
 
     Servers below the curve that are left when all jobs have their fewest go to scaling, one by one
     to where they add the most work (`optmodels.scaling.cluster.learning.schedule`).
+
+    Notes
+    -----
+    - Assumptions: a day of forecast, arrivals like those so far.
+    - Proven ratio: none.
+    - Complexity: O(D log D) per day of D slots, O(J K log(J K)) per slot, K levels and J jobs in
+      the system.
+    - Reference: Radovanović et al. (2021), with the scheduling of CarbonFlex, arXiv 2505.18357.
     """
 
     name = "vcc-scaling"

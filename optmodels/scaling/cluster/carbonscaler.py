@@ -53,6 +53,16 @@ class CarbonScaler(ClusterPolicy):
     tolerance
         Relative change of the forecast, or error of it, above which all plans are made again (5 %
         in the paper's experiments).
+
+    Notes
+    -----
+    - Assumptions: a forecast, the mean length of each queue.
+    - Proven ratio: none for a cluster; alone, with a concave profile and its true length, a job's
+      plan is the cheapest for its forecast.
+    - Complexity: O(J H K) when plans are made again, H slots ahead, K levels and J jobs in the
+      system.
+    - Reference: Hanafy et al., "CarbonScaler" (2023), arXiv 2302.08681; for many jobs as in
+      CarbonFlex, arXiv 2505.18357.
     """
 
     name = "carbonscaler"

@@ -74,6 +74,14 @@ class OpportunityPrice(ClusterPolicy):
         mean carbon intensity of the horizon.
     arrival_step
         Slots that expected arrivals are lumped by.
+
+    Notes
+    -----
+    - Assumptions: a day of forecast, usual days, expected lengths and arrivals.
+    - Proven ratio: none.
+    - Complexity: a fixed number of sweeps over J H K entries per slot, H slots ahead, K levels and
+      J jobs in the system.
+    - Reference: ours.
     """
 
     name = "opportunity-price"

@@ -35,7 +35,16 @@ from optmodels.scaling.job.receding import first_servers
 
 
 class RunNow(JobPolicy):
-    """Full rate from arrival until the work is done."""
+    """Full rate from arrival until the work is done.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(1) per slot.
+    - Reference: the carbon-agnostic baseline of Hanafy et al., "CarbonScaler" (2023), arXiv
+      2302.08681.
+    """
 
     name = "run-now"
     summary = "full rate from arrival until done"
@@ -46,7 +55,15 @@ class RunNow(JobPolicy):
 
 
 class DeadlineAware(JobPolicy):
-    """One constant rate that just meets the deadline of the longest possible job."""
+    """One constant rate that just meets the deadline of the longest possible job.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(log K) per slot, K levels.
+    - Reference: baseline; ours in this form.
+    """
 
     name = "deadline-aware"
     summary = "constant rate that just meets the deadline"
@@ -57,7 +74,15 @@ class DeadlineAware(JobPolicy):
 
 
 class BaseScale(JobPolicy):
-    """The smallest level from arrival until the work is done."""
+    """The smallest level from arrival until the work is done.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(1) per slot.
+    - Reference: baseline of Hanafy et al., "CarbonScaler" (2023), arXiv 2302.08681.
+    """
 
     name = "base-scale"
     summary = "smallest level of the profile from arrival until done"
@@ -74,6 +99,14 @@ class RandomSlots(JobPolicy):
     ----------
     seed
         Seed of the draw.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(T) once, T slots, then O(1) per slot.
+    - Reference: baseline of Lechowicz et al., "Online Conversion with Switching Costs", arXiv
+      2310.20598.
     """
 
     name = "random-slots"
@@ -105,6 +138,13 @@ class SuspendResumeThreshold(JobPolicy):
     ----------
     percentile
         Percentile of the history below which the job runs, 0 to 100.
+
+    Notes
+    -----
+    - Assumptions: a history, or the window of carbon intensities.
+    - Proven ratio: none.
+    - Complexity: O(1) per slot after one percentile of the history.
+    - Reference: baseline of Hanafy et al., "CarbonScaler" (2023), arXiv 2302.08681.
     """
 
     name = "suspend-resume-threshold"
@@ -158,6 +198,13 @@ class StaticScale(PlannedPolicy):
     ----------
     level
         Number of the level from 1; by default the one with the least carbon by the forecast.
+
+    Notes
+    -----
+    - Assumptions: a forecast at arrival.
+    - Proven ratio: none.
+    - Complexity: O(K T log T) once, T slots and K levels.
+    - Reference: baseline of Hanafy et al., "CarbonScaler" (2023), arXiv 2302.08681.
     """
 
     name = "static-scale"
@@ -189,7 +236,15 @@ class StaticScale(PlannedPolicy):
 
 
 class SuspendResumeDeadline(PlannedPolicy):
-    """The smallest level in the cleanest forecast slots, planned at arrival."""
+    """The smallest level in the cleanest forecast slots, planned at arrival.
+
+    Notes
+    -----
+    - Assumptions: a forecast at arrival.
+    - Proven ratio: none.
+    - Complexity: O(T log T) once, T slots.
+    - Reference: baseline of Hanafy et al., "CarbonScaler" (2023), arXiv 2302.08681.
+    """
 
     name = "suspend-resume-deadline"
     summary = "smallest level in the cleanest forecast slots, planned at arrival"
@@ -203,7 +258,16 @@ class SuspendResumeDeadline(PlannedPolicy):
 
 
 class LowestSlots(JobPolicy):
-    """Full rate in the cleanest slots of the newest forecast, planned again in every slot."""
+    """Full rate in the cleanest slots of the newest forecast, planned again in every slot.
+
+    Notes
+    -----
+    - Assumptions: a forecast.
+    - Proven ratio: none online; what it plans at full rate is the best such plan for the forecast
+      where switching is free.
+    - Complexity: O(T log T) per slot, T slots to the deadline.
+    - Reference: after Wiesner et al., "Let's Wait Awhile" (Middleware 2021).
+    """
 
     name = "lowest-slots"
     summary = "full rate in the cleanest slots of the newest forecast"
@@ -223,6 +287,13 @@ class CarbonScaler(JobPolicy):
     tolerance
         Relative error of the carbon of a slot, or of the progress, beyond which the rest of the
         job is planned again with the newest forecast (5 % in the paper).
+
+    Notes
+    -----
+    - Assumptions: a forecast; only levels on the concave hull of the profile.
+    - Proven ratio: none online; each plan is the cheapest for its forecast where switching is free.
+    - Complexity: O(T K log(T K)) per plan, T slots and K levels.
+    - Reference: Hanafy et al., "CarbonScaler" (2023), arXiv 2302.08681.
     """
 
     name = "carbonscaler"
@@ -277,7 +348,16 @@ class CarbonScaler(JobPolicy):
 
 
 class RecedingHorizon(JobPolicy):
-    """The optimal plan for the newest forecast, switching included; only its first slot is run."""
+    """The optimal plan for the newest forecast, switching included; only its first slot is run.
+
+    Notes
+    -----
+    - Assumptions: a forecast.
+    - Proven ratio: none online; each plan is the optimum for its forecast, switching included.
+    - Complexity: O(T log T) per slot where work is linear in servers, else one exact search over
+      levels.
+    - Reference: ours.
+    """
 
     name = "receding-horizon"
     summary = "optimum of the newest forecast in every slot, first slot run"

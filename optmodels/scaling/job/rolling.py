@@ -38,6 +38,13 @@ class RollingJob(JobPolicy):
     ----------
     driver
         The driver of the last run, with its windows; None before the first.
+
+    Notes
+    -----
+    - Assumptions: a forecast.
+    - Proven ratio: none.
+    - Complexity: one linear programme of a window of levels and slots per commitment.
+    - Reference: ours.
     """
 
     name = "rolling-horizon"

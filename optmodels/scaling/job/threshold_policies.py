@@ -124,7 +124,17 @@ class ThresholdPolicy(JobPolicy):
 
 
 class Roro(ThresholdPolicy):
-    """RORO: the threshold algorithm for a job of known length."""
+    """RORO: the threshold algorithm for a job of known length.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      known length, the whole job fits into one slot.
+    - Proven ratio: α, plus 2βq for the work q bought compulsorily; the additive term is our
+      correction.
+    - Complexity: O(1) per slot: one inversion of the threshold.
+    - Reference: Lechowicz et al., "Online Conversion with Switching Costs", arXiv 2310.20598.
+    """
 
     name = "roro"
     summary = "threshold with ratio alpha, keeps its rate in a dead band"
@@ -141,7 +151,17 @@ class Roro(ThresholdPolicy):
 
 
 class RoroPlus(Roro):
-    """RORO with the ramp of the compulsory purchase inside its ratio; ours."""
+    """RORO with the ramp of the compulsory purchase inside its ratio; ours.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      known length, the whole job fits into one slot.
+    - Proven ratio: α+, without an additive term (our proof).
+    - Complexity: O(1) per slot: one inversion of the threshold.
+    - Reference: ours, after Lechowicz et al., "Online Conversion with Switching Costs", arXiv
+      2310.20598.
+    """
 
     name = "roro-plus"
     summary = "RORO, strictly competitive with its last ramp"
@@ -153,7 +173,17 @@ class RoroPlus(Roro):
 
 
 class RateLimitedRoro(Roro):
-    """RORO with a threshold that stays competitive under rate caps; ours."""
+    """RORO with a threshold that stays competitive under rate caps; ours.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      known length; any uniform rate cap.
+    - Proven ratio: r_RL, computed for the tabulated threshold (our proof).
+    - Complexity: O(1) per slot; one table per window, computed once.
+    - Reference: ours, after Lechowicz et al., "Online Conversion with Switching Costs", arXiv
+      2310.20598.
+    """
 
     name = "roro-rate-limited"
     summary = "threshold that stays competitive under rate caps"
@@ -165,7 +195,16 @@ class RateLimitedRoro(Roro):
 
 
 class OneWayTrading(Roro):
-    """One-way trading: the threshold for free switching."""
+    """One-way trading: the threshold for free switching.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      known length, the whole job fits into one slot, β = 0.
+    - Proven ratio: α at β = 0 (the paper's proof).
+    - Complexity: O(1) per slot: one inversion of the threshold.
+    - Reference: El-Yaniv et al., "Optimal Search and One-Way Trading Online Algorithms" (2001).
+    """
 
     name = "one-way-trading"
     summary = "threshold that ignores switching"
@@ -177,7 +216,17 @@ class OneWayTrading(Roro):
 
 
 class SimpleThreshold(Roro):
-    """Full rate whenever the carbon cost is at most the square root of L U."""
+    """Full rate whenever the carbon cost is at most the square root of L U.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers.
+    - Proven ratio: none for this problem; sqrt(U/L) is known of one indivisible unit without
+      switching.
+    - Complexity: O(1) per slot.
+    - Reference: baseline of Lechowicz et al., "Online Conversion with Switching Costs", arXiv
+      2310.20598.
+    """
 
     name = "sqrt-threshold"
     summary = "full rate below sqrt(L U)"
@@ -191,7 +240,16 @@ class SimpleThreshold(Roro):
 
 
 class RoroLongest(Roro):
-    """RORO for the longest possible job."""
+    """RORO for the longest possible job.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      the length within its range, the whole job fits into one slot.
+    - Proven ratio: η(length/longest), plus 2βq (our proof).
+    - Complexity: O(1) per slot: one inversion of the threshold.
+    - Reference: Bostandoost et al., LACS, arXiv 2404.15211.
+    """
 
     name = "roro-longest"
     summary = "RORO for the longest possible job"
@@ -211,7 +269,16 @@ class RoroLongest(Roro):
 
 
 class RoroPredicted(Roro):
-    """RORO for the predicted length."""
+    """RORO for the predicted length.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      the length within its range, the whole job fits into one slot, a predicted length.
+    - Proven ratio: η(length/predicted), plus 2βq (our proof).
+    - Complexity: O(1) per slot: one inversion of the threshold.
+    - Reference: Bostandoost et al., LACS, arXiv 2404.15211.
+    """
 
     name = "roro-predicted"
     summary = "RORO for the predicted length"
@@ -232,7 +299,17 @@ class RoroPredicted(Roro):
 
 
 class RobustRoro(Roro):
-    """RORO for a length that is known only to lie in a range; ours."""
+    """RORO for a length that is known only to lie in a range; ours.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      the length within its range, the longest possible job fits into one slot.
+    - Proven ratio: r*, plus 2βq (our proof).
+    - Complexity: O(1) per slot: one inversion of the threshold.
+    - Reference: the threshold is ours, for the robust part of Bostandoost et al., LACS, arXiv
+      2404.15211.
+    """
 
     name = "roro-robust"
     summary = "threshold with ratio r* for any length in the range"
@@ -246,7 +323,16 @@ class RobustRoro(Roro):
 
 
 class DoublingRoro(Roro):
-    """RORO for guesses of the length that double."""
+    """RORO for guesses of the length that double.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      a range of lengths.
+    - Proven ratio: none.
+    - Complexity: O(1) per slot: one inversion of the threshold.
+    - Reference: baseline of Bostandoost et al., LACS, arXiv 2404.15211.
+    """
 
     name = "doubling"
     summary = "RORO for guesses of the length that double"
@@ -266,6 +352,14 @@ class Lacs(Roro):
     ----------
     trust
         κ, the part that follows the prediction, 0 to 1.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      a predicted length and a range of lengths.
+    - Proven ratio: none certified: the mixed bound is exceeded by up to 10 % in adversarial runs.
+    - Complexity: O(1) per slot: two inversions of thresholds.
+    - Reference: Bostandoost et al., LACS, arXiv 2404.15211.
     """
 
     name = "lacs"
@@ -303,6 +397,15 @@ class RoAdvice(AdvisedPolicy):
     ----------
     trust
         λ, the part that follows the advice, 0 to 1.
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      known length, the whole job fits into one slot.
+    - Proven ratio: λ cost(advice) + (1 - λ) α OPT, plus 2βq with q = (1 - λ) times what RORO bought
+      compulsorily (by convexity; our statement).
+    - Complexity: O(T) once for the advice, O(1) per slot.
+    - Reference: Lechowicz et al., "Online Conversion with Switching Costs", arXiv 2310.20598.
     """
 
     name = "ro-advice"
@@ -335,6 +438,16 @@ class Clip(AdvisedPolicy):
     trust
         1 follows the advice, 0 ignores it: the loss ε that CLIP allows itself against good advice
         is (1 - trust) (α - 1).
+
+    Notes
+    -----
+    - Assumptions: carbon intensities within the window [L, U], 2β < U - L, work linear in servers,
+      known length, a forecast.
+    - Proven ratio: none here: the paper proves (1 + ε)-consistency and robustness γ, but our
+      statement in one dimension is a restatement that we have not proven.
+    - Complexity: O(T) once for the advice, O(1) per slot.
+    - Reference: Lechowicz et al., "Chasing Convex Functions with Long-term Constraints", arXiv
+      2402.14012.
     """
 
     name = "clip"

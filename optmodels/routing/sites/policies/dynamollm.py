@@ -208,14 +208,32 @@ class SiteBySite(RoutingPolicy):
 
 
 class WeightedRoundRobin(SiteBySite):
-    """Requests in proportion to the sites' power, each site by itself."""
+    """Requests in proportion to the sites' power, each site by itself.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: passes over sites, classes and rows of settings in every period, O(S C R log R); no
+      programme.
+    - Reference: DynamoLLM, arXiv:2408.00741, at each site; put together by us.
+    """
 
     name = "weighted-round-robin"
     summary = "requests in proportion to the power of the sites, least power at each (DynamoLLM)"
 
 
 class GreedyLatency(SiteBySite):
-    """Requests to the nearest site that has GPUs and power left, the largest class first."""
+    """Requests to the nearest site that has GPUs and power left, the largest class first.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: passes over sites, classes and rows of settings in every period, O(S C R log R); no
+      programme.
+    - Reference: DynamoLLM, arXiv:2408.00741, at each site; put together by us.
+    """
 
     name = "greedy-latency"
     summary = "requests to the nearest site until it is full, least power at each (DynamoLLM)"
@@ -271,7 +289,16 @@ class _FullFrequency(SiteBySite):
 
 
 class PowerCapping(_FullFrequency):
-    """Full frequency, and one lower for all instances of a site that has too little power."""
+    """Full frequency, and one lower for all instances of a site that has too little power.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: passes over sites, classes and rows of settings in every period, O(S C R log R); no
+      programme.
+    - Reference: named by XWind, arXiv:2605.23348; its form is ours.
+    """
 
     name = "power-capping"
     summary = "weighted round robin at full frequency; short sites slow all instances down"
@@ -312,7 +339,16 @@ class PowerCapping(_FullFrequency):
 
 
 class GpuIdling(_FullFrequency):
-    """Full frequency, and instances switched off where there is too little power."""
+    """Full frequency, and instances switched off where there is too little power.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: passes over sites, classes and rows of settings in every period, O(S C R log R); no
+      programme.
+    - Reference: named by XWind, arXiv:2605.23348; its form is ours.
+    """
 
     name = "gpu-idling"
     summary = "weighted round robin at full frequency; short sites switch instances off"

@@ -119,6 +119,15 @@ class Heron(RoutingPolicy):
     ------
     UsageError
         A number is out of range.
+
+    Notes
+    -----
+    - Assumptions: the errors of the last day's predictions are like the next ones.
+    - Proven ratio: none online; each plan of a slot comes with a proven bound for what was
+      expected.
+    - Complexity: one linear programme per slot and one per period, of S R variables (S sites, R
+      rows of settings), then rounding.
+    - Reference: Heron ("AI Greenferencing"), arXiv:2505.09989; formulas and hedge are ours.
     """
 
     name = "heron"

@@ -111,6 +111,14 @@ class Reactive(RoutingPolicy):
     ------
     UsageError
         A number is out of range, or no instance has the degree.
+
+    Notes
+    -----
+    - Assumptions: none.
+    - Proven ratio: none.
+    - Complexity: O(O S C) per step of the router, O origins, S sites and C classes; several steps
+      per period.
+    - Reference: after the public abstract of XWind, arXiv:2605.23348; its form is ours.
     """
 
     name = "reactive"

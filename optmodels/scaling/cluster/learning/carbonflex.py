@@ -67,6 +67,14 @@ class CarbonFlex(ClusterPolicy):
     ----------
     base
         What has been learned so far in the run; None before the first lesson.
+
+    Notes
+    -----
+    - Assumptions: an earlier time to learn from, whose states come back.
+    - Proven ratio: none.
+    - Complexity: per slot one search among the cases and O(J K log(J K)), K levels and J jobs in
+      the system; per lesson one greedy plan of a window.
+    - Reference: Hanafy et al., "CarbonFlex", arXiv 2505.18357.
     """
 
     name = "carbonflex"
