@@ -214,8 +214,7 @@ class WeightedRoundRobin(SiteBySite):
     -----
     - Assumptions: none.
     - Proven ratio: none.
-    - Complexity: passes over sites, classes and rows of settings in every period, O(S C R log R); no
-      programme.
+    - Complexity: O(S C R log R) per period; S sites, C classes, R rows of settings.
     - Reference: DynamoLLM, arXiv:2408.00741, at each site; put together by us.
     """
 
@@ -230,8 +229,7 @@ class GreedyLatency(SiteBySite):
     -----
     - Assumptions: none.
     - Proven ratio: none.
-    - Complexity: passes over sites, classes and rows of settings in every period, O(S C R log R); no
-      programme.
+    - Complexity: O(S C R log R) per period; S sites, C classes, R rows of settings.
     - Reference: DynamoLLM, arXiv:2408.00741, at each site; put together by us.
     """
 
@@ -295,8 +293,7 @@ class PowerCapping(_FullFrequency):
     -----
     - Assumptions: none.
     - Proven ratio: none.
-    - Complexity: passes over sites, classes and rows of settings in every period, O(S C R log R); no
-      programme.
+    - Complexity: O(S C R log R) per period; S sites, C classes, R rows of settings.
     - Reference: named by XWind, arXiv:2605.23348; its form is ours.
     """
 
@@ -345,8 +342,7 @@ class GpuIdling(_FullFrequency):
     -----
     - Assumptions: none.
     - Proven ratio: none.
-    - Complexity: passes over sites, classes and rows of settings in every period, O(S C R log R); no
-      programme.
+    - Complexity: O(S C R log R) per period; S sites, C classes, R rows of settings.
     - Reference: named by XWind, arXiv:2605.23348; its form is ours.
     """
 
