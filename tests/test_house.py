@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Floors from the bottom up: a module imports from its own floor and from those below it.
 FLOORS = (
     {"errors", "atomic"},
-    {"schema", "cells", "validation", "text", "canvas"},
+    {"schema", "cells", "validation", "text", "words", "canvas"},
     {"folder"},
     {"instance"},
     {"plan"},
@@ -25,6 +25,7 @@ FLOORS = (
     {"scaling", "rightsizing", "routing", "placement", "ensembles"},
     {"api", "comparison"},
     {"trade_off", "studies"},
+    {"reports"},
     {"cli"},
     {"__main__"},
 )

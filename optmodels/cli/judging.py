@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optmodels.cli.options import InstancePath, Json
-from optmodels.cli.output import carbon_sentence, counts_carbon, plan_record, print_json
+from optmodels.cli.output import plan_record, print_json
+from optmodels.words import carbon_sentence, counts_carbon
 
 if TYPE_CHECKING:
     from optmodels.instance import Instance

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from optmodels.cli.options import Json, Seed, names
-from optmodels.cli.output import number, print_json, print_table
+from optmodels.cli.output import print_json, print_table
+from optmodels.words import number
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Instance folders.")]
 Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes to use.")]

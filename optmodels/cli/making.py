@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from optmodels.cli.options import InstancePath, Json, pairs
-from optmodels.cli.output import carbon_record, carbon_sentence, counts_carbon, print_json
+from optmodels.cli.output import print_json
 from optmodels.errors import UsageError
+from optmodels.words import carbon_record, carbon_sentence, counts_carbon
 
 if TYPE_CHECKING:
     from optmodels.instance import Instance

@@ -9,31 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from optmodels.words import (
+    FACTS,
+    NOTHING,
+    carbon_record,
+    carbon_sentence,
+    counts_carbon,
+    number,
+)
+
 if TYPE_CHECKING:
     from optmodels.instance import Instance
     from optmodels.plan import Plan
 
-NOTHING = "-"
 _ENDLESS = 10_000
-#: Facts that a table for people shows, with their heads and formats.
-_FACTS = {
-    "switches": ("switches", "g"),
-    "mean_delay_h": ("delay [h]", ".2f"),
-    "late_share": ("late jobs", ".1%"),
-    "sites": ("sites", "d"),
-    "gpus": ("GPUs", ",.0f"),
-    "utilisation": ("in use", ".1%"),
-    "unmet_share": ("on the grid", ".1%"),
-    "out_of_sample": ("out of sample", "d"),
-    "rdma_share": ("by RDMA", ".1%"),
-    "latency_ms": ("latency [ms]", ",.2f"),
-    "kept": ("hosted in time", ".0f"),
-    "simulated_kept": ("the same, simulated", "d"),
-    "goodput_per_s": ("goodput [1/s]", ",.2f"),
-    "attainment": ("in time", ".2%"),
-    "reloads": ("reloads", ",d"),
-    "spilled_share": ("wind spilled", ".1%"),
-}
 
 
 def print_json(content: object) -> None:
@@ -80,42 +69,6 @@ def print_table(
     console.print(table)
 
 
-def number(value: object, form: str) -> str:
-    """A number in a format, a dash for what is not known."""
-    if value is None or value != value:  # noqa: PLR0124 - NaN is the only value unlike itself
-        return NOTHING
-    text = format(value, form)
-    # Rounding may leave a sign on nothing.
-    return text if any(digit in text for digit in "123456789") else text.lstrip("-")
-
-
-def counts_carbon(instance: Instance) -> bool:
-    """Whether instances of its kind say which carbon intensity they count."""
-    return "quantity" in type(instance.parameters).model_fields
-
-
-def carbon_record(instance: Instance) -> dict[str, str | None]:
-    """Which carbon intensity an instance counts, and where."""
-    given = instance.parameters
-    return {
-        "quantity": getattr(given, "quantity", None),
-        "zone": getattr(given, "zone", None),
-    }
-
-
-def carbon_sentence(instance: Instance) -> str:
-    """The same in words; what is not said is said to be unknown."""
-    record = carbon_record(instance)
-    quantity = record["quantity"] or "unspecified"
-    kind = {
-        "direct": "direct carbon intensity (at the plants)",
-        "lifecycle": "lifecycle carbon intensity (with fuel supply and construction)",
-        "marginal": "marginal carbon intensity (of the plants that answer a change of load)",
-    }.get(quantity, "carbon intensity of an unspecified kind (direct or lifecycle is not said)")
-    zone = record["zone"]
-    return f"{kind} of zone {zone}" if zone else kind
-
-
 def plan_record(instance: Instance, plan: Plan) -> dict[str, Any]:
     """A plan in one flat record, with the carbon that it counts."""
     return {**plan.summary(), "carbon": carbon_record(instance)}
@@ -133,7 +86,7 @@ def optimum_line(instance: Instance, plan: Plan) -> str:
 
 def comparison_table(records: Sequence[Mapping[str, Any]], unit: str) -> None:
     """Print policies beside the optimum, the cheapest first."""
-    facts = {name: form for name, form in _FACTS.items() if any(name in row for row in records)}
+    facts = {name: form for name, form in FACTS.items() if any(name in row for row in records)}
     labels = [label for label, _ in facts.values()]
     heads = [f"cost [{unit}]", "ratio", "proven <=", *labels, "saving"]
     rows = [

@@ -9,14 +9,13 @@ import typer
 
 from optmodels.cli.options import InstancePath, Json, Seed, finite, names, pairs
 from optmodels.cli.output import (
-    carbon_sentence,
     comparison_table,
-    counts_carbon,
     optimum_line,
     plan_record,
     print_json,
 )
 from optmodels.errors import UsageError
+from optmodels.words import carbon_sentence, counts_carbon
 
 if TYPE_CHECKING:
     from optmodels.studies import Study

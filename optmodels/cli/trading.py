@@ -8,13 +8,8 @@ from typing import Annotated
 import typer
 
 from optmodels.cli.options import InstancePath, Json, finite, names
-from optmodels.cli.output import (
-    carbon_record,
-    carbon_sentence,
-    counts_carbon,
-    print_json,
-    print_table,
-)
+from optmodels.cli.output import print_json, print_table
+from optmodels.words import carbon_record, carbon_sentence, counts_carbon
 
 
 def frontier(
