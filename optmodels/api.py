@@ -106,7 +106,7 @@ def solve(
     problem = registry.problem(inst.problem)
     if method not in problem.methods:
         raise UsageError.unknown("method", method, problem.methods)
-    return problem.solve(
+    plan = problem.solve(
         inst,
         method=method,
         time_limit_s=time_limit_s,
@@ -114,6 +114,7 @@ def solve(
         seed=seed,
         options=dict(options or {}),
     )
+    return registry.bind(inst, plan)
 
 
 def explain(instance: Instance | str | Path) -> list[str]:
@@ -181,7 +182,7 @@ def check(instance: Instance | str | Path, plan: str | Path) -> Plan:
             f"The plan claims a lower bound of {bound:.12g} {audited.cost.unit}, above its own "
             f"cost of {audited.objective:.12g} {audited.cost.unit}."
         )
-    return audited
+    return registry.bind(inst, audited)
 
 
 def _instance(given: Instance | str | Path) -> Instance:

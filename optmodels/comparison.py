@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,11 +26,17 @@ from optmodels.instance import Instance
 from optmodels.plan import Plan, Provenance
 from optmodels.policy import Policy, replay
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 logger = logging.getLogger(__name__)
 
 #: A policy may undercut the optimum, and a proven limit, by rounding only, relative to the optimum.
 ROUNDING = 1e-7
 OPTIMUM = "optimum"
+#: Charts of a comparison, the usual one first.
+CHARTS = ("ratios", "costs")
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,6 +81,42 @@ class Comparison:
             }
             for row in self.frame.to_dict("records")
         ]
+
+    def plot(self, kind: str | None = None, *, ax: Axes | None = None) -> Figure:
+        """Draw the policies beside the optimum, in the order of the rows.
+
+        Parameters
+        ----------
+        kind
+            "ratios" (a dot for each, with the proven limit as a tick; by default) or "costs" (what
+            each cost is made of).
+        ax
+            Axes to draw into; by default those of a new figure, higher the more rows there are.
+
+        Raises
+        ------
+        UsageError
+            The chart is unknown.
+        """
+        from optmodels.canvas import draw_costs, draw_ratios
+
+        kind = CHARTS[0] if kind is None else kind
+        if kind not in CHARTS:
+            raise UsageError.unknown("chart", kind, CHARTS)
+        names = [str(name) for name in self.frame["policy"]]
+        title = f"{self.optimum.instance} ({self.optimum.problem})"
+        if kind == "costs":
+            plans = {**self.plans, OPTIMUM: self.optimum}
+            return draw_costs({name: plans[name].cost for name in names}, title, ax)
+        return draw_ratios(
+            names,
+            self.frame["ratio"],
+            # The optimum needs no limit: it is one.
+            self.frame["certified_ratio"].mask(self.frame["policy"] == OPTIMUM),
+            reference=OPTIMUM if _proven(self.optimum) else "proven bound",
+            title=title,
+            ax=ax,
+        )
 
     def _head(self) -> str:
         plan = self.optimum
@@ -132,7 +174,7 @@ def compare(
         raise UsageError(f"The seed is {seed}; allowed: a whole number from 0.")
     problem = registry.problem(instance.problem)
     chosen = [problem.policy(name, seed) for name in (policies or problem.default_policies)]
-    best = optimum or problem.solve(instance)
+    best = registry.bind(instance, optimum or problem.solve(instance))
     source, label = forecast_of(problem, instance, forecast, seed)
     plans: dict[str, Plan] = {}
     reference = _reference(best)
@@ -195,7 +237,7 @@ def run(
     replay(environment, policy)
     seconds = time.perf_counter() - started
     tables = problem.decisions(environment)
-    return Plan(
+    plan = Plan(
         problem=instance.problem,
         instance=instance.name,
         fingerprint=instance.fingerprint,
@@ -206,6 +248,7 @@ def run(
         audit=problem.audit(instance, tables),
         provenance=Provenance(policy.summary, seconds, seed=seed),
     )
+    return registry.bind(instance, plan)
 
 
 def forecast_of(

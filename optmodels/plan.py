@@ -11,19 +11,28 @@ from __future__ import annotations
 import html
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from optmodels.atomic import write_text_atomically
 from optmodels.cells import is_missing
-from optmodels.errors import AuditError, Flaw, InputError
+from optmodels.errors import AuditError, Flaw, InputError, UsageError
+from optmodels.instance import Instance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: A chart of a plan: ``chart(instance, plan, *, ax=None) -> Figure``.
+Chart = Callable[..., "Figure"]
 
 PLAN_VERSION = 1
 #: What a plan may be, in the words of `optmodels.solver.Status`: the endings with a solution.
@@ -181,6 +190,22 @@ class Provenance:
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a plan answers, at hand to draw it.
+
+    Attributes
+    ----------
+    instance
+        The instance.
+    charts
+        Charts of its problem by name, the usual one first.
+    """
+
+    instance: Instance
+    charts: Mapping[str, Chart]
+
+
 @dataclass(frozen=True, repr=False)
 class Plan:
     """Audited decisions for one instance.
@@ -201,6 +226,10 @@ class Plan:
         The audit of the decisions; it must be clean.
     provenance
         How the plan was made.
+    question
+        The instance with the charts of its problem, by which `plot` draws; None where a plan came
+        without. It is neither compared nor saved, and does not travel with pickles, which would
+        carry the whole instance.
 
     Raises
     ------
@@ -217,6 +246,7 @@ class Plan:
     tables: Mapping[str, pd.DataFrame]
     audit: Audit
     provenance: Provenance
+    question: Question | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         self.audit.require(f"'{self.maker}' for {self.instance}")
@@ -258,6 +288,54 @@ class Plan:
             "unit": self.cost.unit,
             "seconds": self.provenance.seconds,
         }
+
+    def require_instance(self, instance: Instance) -> None:
+        """Refuse an instance that this plan is not for.
+
+        Raises
+        ------
+        UsageError
+            The plan belongs to another instance.
+        """
+        if self.fingerprint != instance.fingerprint:
+            raise UsageError(
+                f"The plan belongs to '{self.instance}', not to '{instance.name}' as it is."
+            )
+
+    def plot(self, kind: str | None = None, *, ax: Axes | None = None) -> Figure:
+        """Draw the plan.
+
+        Parameters
+        ----------
+        kind
+            Name of a chart of its problem; by default the first of ``plan.question.charts``.
+        ax
+            Axes to draw into; by default those of a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure; to keep it: ``plan.plot().savefig("plan.png")``.
+
+        Raises
+        ------
+        UsageError
+            The chart is unknown, or the plan came without its instance.
+        """
+        if self.question is None:
+            raise UsageError(
+                f"The plan of '{self.maker}' came without its instance, which a chart needs. Fix: "
+                "optmodels.registry.bind(instance, plan).plot()"
+            )
+        charts = self.question.charts
+        if kind is None:
+            kind = next(iter(charts))
+        if kind not in charts:
+            raise UsageError.unknown("chart", kind, charts)
+        return charts[kind](self.question.instance, self, ax=ax)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "question": None}
 
     def save(self, path: str | Path) -> Path:
         """Write the plan to one JSON file, all or nothing; numbers keep every digit.

@@ -8,7 +8,7 @@ exposes as ``PROBLEM``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -18,7 +18,7 @@ import pandas as pd
 from optmodels.errors import SolverError, UsageError
 from optmodels.forecast import Forecast
 from optmodels.instance import Instance
-from optmodels.plan import Audit, Plan
+from optmodels.plan import Audit, Chart, Plan, Question
 from optmodels.policy import Environment, FloatArray, Policy
 
 #: Relative difference between two computations of one number that rounding explains.
@@ -138,6 +138,9 @@ class Problem:
         ``weighted(instance, weights, *, time_limit_s, mip_gap) -> Weighted``: the plan of the
         least weighted sum, for weights by objective, each at least 0 and one of them positive (an
         objective that is not named weighs nothing). None where the problem has no trade-off.
+    charts
+        Charts of a plan by name, the usual one first: ``chart(instance, plan, *, ax=None) ->
+        Figure``.
     """
 
     name: str
@@ -163,6 +166,7 @@ class Problem:
     measures: Mapping[str, Callable[..., float]] = field(default_factory=dict)
     objectives: Mapping[str, str] = field(default_factory=dict)
     weighted: Callable[..., Weighted] | None = None
+    charts: Mapping[str, Chart] = field(default_factory=dict)
 
     def policy(self, name: str | Policy, seed: int = 0) -> Policy:
         """Policy of this name, or the given policy object itself; random ones get the seed.
@@ -214,7 +218,19 @@ class Problem:
                 f"'{self.name}' claims a weighted sum of {found.value:.12g} and a bound of "
                 f"{found.bound:.12g} for {instance.name}, but its plan costs {value:.12g}."
             )
-        return Weighted(found.plan, value, min(found.bound, value))
+        return Weighted(bind(instance, found.plan), value, min(found.bound, value))
+
+
+def bind(instance: Instance, plan: Plan) -> Plan:
+    """The plan with its instance at hand, so that it can be drawn.
+
+    Raises
+    ------
+    UsageError
+        The plan belongs to another instance.
+    """
+    plan.require_instance(instance)
+    return replace(plan, question=Question(instance, problem(instance.problem).charts))
 
 
 def problems() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,10 @@ from optmodels.studies.cell import Cell, Grid, grid
 from optmodels.studies.engine import run_cells
 from optmodels.studies.store import Store
 from optmodels.studies.work import DONE, FAILED, SKIPPED, Known, Record, is_oracle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,6 +101,30 @@ class Study:
     ) -> pd.DataFrame:
         """Paired differences of all policies to one; "better" where the interval says so."""
         return confidence.against(self._valued(problem, value), policy, value)
+
+    def plot(
+        self, problem: str | None = None, kind: str | None = None, *, ax: Axes | None = None
+    ) -> Figure:
+        """Draw how the policies do over the instances: every instance, box, mean with interval.
+
+        Parameters
+        ----------
+        problem
+            One problem; by default all of them, a panel each.
+        kind
+            "ratios" (cost over the optimum, with the greatest proven limit; by default) or
+            "savings" (against the problem's baseline).
+        ax
+            Axes to draw into, which take the first panel only; by default those of a new figure.
+
+        Raises
+        ------
+        UsageError
+            The problem or the chart is unknown.
+        """
+        from optmodels.studies.drawing import draw_study
+
+        return draw_study(self, problem, kind, ax)
 
     def _valued(self, problem: str | None, value: str) -> pd.DataFrame:
         rows = self.of(problem)

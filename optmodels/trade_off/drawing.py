@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optmodels.canvas import axes_of, figure_of
+from optmodels.canvas import axes_of, entitle, figure_of, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,21 +14,7 @@ if TYPE_CHECKING:
 
     from optmodels.trade_off.front import Frontier
 
-#: Units that names of costs end in, as a label writes them.
-_UNITS = {"g": "g", "kg": "kg", "t": "t", "kwh": "kWh", "mwh": "MWh", "usd": "USD", "ms": "ms"}
-_UNITS |= {"hours": "h", "kw": "kW"}
-_WORDS_KEPT = ("hours",)
 _MARGIN = 0.06
-
-
-def label(name: str) -> str:
-    """Label of an axis from the name of a cost: "energy_kwh" is "energy [kWh]"."""
-    *words, last = name.split("_")
-    if not words or last not in _UNITS:
-        return name.replace("_", " ")
-    if last in _WORDS_KEPT:
-        words.append(last)
-    return f"{' '.join(words)} [{_UNITS[last]}]"
 
 
 def draw(front: Frontier, ax: Axes | None = None) -> Figure:
@@ -62,7 +48,7 @@ def draw(front: Frontier, ax: Axes | None = None) -> Figure:
     ax.set_ylim(*top)
     ax.set_xlabel(label(first))
     ax.set_ylabel(label(second))
-    ax.set_title(front.instance)
+    entitle(ax, front.instance)
     ax.legend(facecolor="1", framealpha=1.0)
     return figure_of(ax)
 

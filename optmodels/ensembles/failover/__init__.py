@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.canvas import cost_chart
 from optmodels.ensembles.failover import synthetic
 from optmodels.ensembles.failover.audit import audit
+from optmodels.ensembles.failover.figures import plot_failover
 from optmodels.ensembles.failover.instance import FailoverInstance
 from optmodels.ensembles.failover.limits import explain
 from optmodels.ensembles.failover.optimum import METHODS, solve
@@ -67,4 +69,5 @@ PROBLEM = Problem(
     objectives=OBJECTIVES,
     weighted=weighted,
     soft="some critical applications have no warm backup",
+    charts={"timeline": plot_failover, "costs": cost_chart},
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from optmodels.canvas import entitle, figure_of, legend_beyond, numbers_beside, row_axes
 from optmodels.ensembles.failover.actions import NONE
 from optmodels.ensembles.failover.audit import Outcome, outcome
 from optmodels.ensembles.failover.instance import FailoverInstance
@@ -16,9 +17,14 @@ from optmodels.plan import Plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 _PERCENT = 100.0
+_FILLS: dict[str, dict[str, Any]] = {
+    "down": {"facecolor": "0.25"},
+    "smaller first": {"facecolor": "0.75", "hatch": "///"},
+    "final": {"facecolor": "0.97"},
+}
 #: Bars of the chart: thickness, and margin of the time axis as a share of its length.
 _BAR, _MARGIN = 0.7, 0.15
 
@@ -31,10 +37,7 @@ def outcomes_of(instance: FailoverInstance, plan: Plan) -> list[Outcome]:
     UsageError
         The plan belongs to another instance.
     """
-    if plan.fingerprint != instance.fingerprint:
-        raise UsageError(
-            f"The plan belongs to '{plan.instance}', not to '{instance.name}' as it is."
-        )
+    plan.require_instance(instance)
     warm, _ = read_warm(instance, plan.tables)
     recoveries, _ = read_recoveries(instance, plan.tables)
     return [
@@ -90,7 +93,7 @@ def timeline(instance: FailoverInstance, plan: Plan) -> pd.DataFrame:
 
 def plot_failover(
     instance: FailoverInstance, plan: Plan, scenario: str | None = None, ax: Axes | None = None
-) -> Figure | SubFigure:
+) -> Figure:
     """Draw what one failure does: a bar for each application, down, degraded, and whole again.
 
     Parameters
@@ -123,49 +126,36 @@ def plot_failover(
     if scenario not in outcomes:
         raise UsageError.unknown("failure", scenario, outcomes)
     found = outcomes[scenario]
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(layout="constrained").subplots()
-    _draw(instance, found, ax)
-    figure = ax.get_figure()
-    if figure is None:
-        raise UsageError("The axes belong to no figure.")
-    return figure
+    return _draw(instance, found, f"{plan.maker} on {instance.name}", ax)
 
 
-def _draw(instance: FailoverInstance, found: Outcome, ax: Axes) -> None:
+def _draw(instance: FailoverInstance, found: Outcome, head: str, ax: Axes | None) -> Figure:
     """Bars in the order in which applications come back, the lost ones last."""
     options, served = instance.candidates, found.recovered
     order = np.lexsort((found.final_ms, found.up_ms))
+    ax = row_axes(ax, [instance.applications[a] for a in found.failure.failed[order].tolist()])
     ends = found.final_ms[served]
     end = float(ends.max()) * (1 + _MARGIN) if len(ends) else instance.horizon_ms
     quality = np.append(options.quality, 0.0)
     rows = np.arange(len(order))
     up = np.where(served, np.minimum(found.up_ms, end), end)[order]
     final = np.where(served, np.minimum(found.final_ms, end), end)[order]
-    ax.barh(rows, up, height=_BAR, color="tab:red", label="down")
-    ax.barh(rows, final - up, left=up, height=_BAR, color="tab:orange", label="smaller first")
-    ax.barh(rows, end - final, left=final, height=_BAR, color="tab:green", label="final")
-    for row, i in enumerate(order.tolist()):
-        text = "lost"
-        if served[i]:
-            way = "warm" if found.warm[i] else "cold"
-            loss = _PERCENT * (1 - quality[found.candidate[i]])
-            text = f"{way}, -{loss:.1f} %" if loss > 0 else way
-        ax.annotate(
-            text,
-            (end, row),
-            xytext=(-4, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize="small",
-        )
-    ax.axvline(instance.detection_ms, color="0", linewidth=0.8, linestyle=":", label="noticed")
-    ax.set_yticks(rows, [instance.applications[a] for a in found.failure.failed[order].tolist()])
-    ax.invert_yaxis()
+    for label, start, stop in (
+        ("down", np.zeros(len(order)), up),
+        ("smaller first", up, final),
+        ("final", final, np.full(len(order), end)),
+    ):
+        style: dict[str, Any] = {"height": _BAR, "edgecolor": "0", "linewidth": 0.6, "label": label}
+        ax.barh(rows, stop - start, left=start, **style, **_FILLS[label])
+    texts = []
+    for i in order.tolist():
+        loss = _PERCENT * (1 - quality[found.candidate[i]])
+        way = "lost" if not served[i] else "warm" if found.warm[i] else "cold"
+        texts.append(f"{way}, -{loss:.1f} %" if served[i] and loss > 0 else way)
+    numbers_beside(ax, texts, "")
+    ax.axvline(instance.detection_ms, color="0", linewidth=1.2, linestyle=":", label="noticed")
     ax.set_xlim(0, end)
     ax.set_xlabel("time since the failure [ms]")
-    ax.set_title(f"{instance.name}: failure of {found.failure.name}")
-    ax.legend(loc="lower right", fontsize="small")
+    entitle(ax, f"{head}: failure of {found.failure.name}")
+    legend_beyond(ax)
+    return figure_of(ax)

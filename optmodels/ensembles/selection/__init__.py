@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.canvas import cost_chart
 from optmodels.ensembles.selection import policies, synthetic
 from optmodels.ensembles.selection.audit import audit
 from optmodels.ensembles.selection.greedy import matroids
@@ -98,4 +99,5 @@ PROBLEM = Problem(
     soft="these applications cannot be served",
     objectives=OBJECTIVES,
     weighted=weighted,
+    charts={"costs": cost_chart},
 )

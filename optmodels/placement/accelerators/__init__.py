@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.canvas import cost_chart
 from optmodels.placement.accelerators import policies, synthetic
 from optmodels.placement.accelerators.audit import audit
 from optmodels.placement.accelerators.instance import AcceleratorsInstance
@@ -91,4 +92,5 @@ PROBLEM = Problem(
     series=series,
     baseline="memory-first",
     soft="these applications must be rejected",
+    charts={"costs": cost_chart},
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.canvas import cost_chart
 from optmodels.placement.edge import policies, synthetic
 from optmodels.placement.edge.audit import audit, read_placement
 from optmodels.placement.edge.instance import EdgeInstance
@@ -84,4 +85,5 @@ PROBLEM = Problem(
     baseline="latency-aware",
     objectives=OBJECTIVES,
     weighted=weighted,
+    charts={"costs": cost_chart},
 )

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.canvas import cost_chart
 from optmodels.plan import Plan
 from optmodels.policy import Policy
 from optmodels.registry import Problem, Series
 from optmodels.rightsizing.sites import policies, synthetic
 from optmodels.rightsizing.sites.audit import audit
+from optmodels.rightsizing.sites.charts import site_chart
 from optmodels.rightsizing.sites.figures import decisions_of, powered_shares
 from optmodels.rightsizing.sites.instance import SitesInstance
 from optmodels.rightsizing.sites.limits import explain
@@ -87,4 +89,5 @@ PROBLEM = Problem(
     certify=certify,
     series=series,
     baseline="grid-only",
+    charts={"sites": site_chart, "costs": cost_chart},
 )

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.canvas import cost_chart
 from optmodels.plan import Plan
 from optmodels.policy import Policy
 from optmodels.registry import Problem, Series
 from optmodels.routing.pipeline import policies, synthetic
 from optmodels.routing.pipeline.audit import audit, decision_of, load_of, steps_of
+from optmodels.routing.pipeline.charts import latency_chart, services_chart
 from optmodels.routing.pipeline.instance import PipelineInstance
 from optmodels.routing.pipeline.limits import explain
 from optmodels.routing.pipeline.optimum import METHODS, solve
@@ -102,4 +104,9 @@ PROBLEM = Problem(
     baseline="all-tcp",
     objectives=OBJECTIVES,
     weighted=weighted,
+    charts={
+        "latency": latency_chart,
+        "services": services_chart,
+        "costs": cost_chart,
+    },
 )

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.canvas import cost_chart
 from optmodels.forecast import PublishedForecast
 from optmodels.plan import Plan
 from optmodels.policy import FloatArray, Policy
 from optmodels.registry import Problem, Series
 from optmodels.routing.sites import synthetic
 from optmodels.routing.sites.audit import audit, facts_of
+from optmodels.routing.sites.charts import power_chart, served_chart, site_chart
 from optmodels.routing.sites.dispatch import read_decisions
 from optmodels.routing.sites.instance import RoutingInstance
 from optmodels.routing.sites.limits import explain
@@ -84,4 +86,10 @@ PROBLEM = Problem(
     objectives=OBJECTIVES,
     weighted=weighted,
     soft="some requests must be lost",
+    charts={
+        "power": power_chart,
+        "served": served_chart,
+        "sites": site_chart,
+        "costs": cost_chart,
+    },
 )

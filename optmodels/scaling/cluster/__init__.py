@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.canvas import cost_chart
 from optmodels.plan import Plan
 from optmodels.policy import Policy
 from optmodels.registry import Problem, Series
@@ -104,4 +105,5 @@ PROBLEM = Problem(
     objectives=OBJECTIVES,
     weighted=weighted,
     soft="some jobs must be late",
+    charts={"costs": cost_chart},
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optmodels.canvas import cost_chart
 from optmodels.plan import Plan
 from optmodels.policy import Policy
 from optmodels.registry import Problem, Series
@@ -115,4 +116,5 @@ PROBLEM = Problem(
     measures={"published-excess": published_excess},
     objectives=OBJECTIVES,
     weighted=weighted,
+    charts={"costs": cost_chart},
 )

@@ -1,7 +1,7 @@
-"""Where charts are drawn: axes that are given or made, colours, legends and times.
+"""The paper of a chart: axes that are given or made, colours, legends and times, and saving.
 
-matplotlib is imported when something is drawn, not before. Figures that are made here belong to no
-window and no global state, so a chart that nobody keeps is forgotten.
+Figures that are made here belong to no window and no global state, so a chart that nobody keeps is
+forgotten.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from optmodels.atomic import sentence, write_text_atomically
+from optmodels.atomic import write_bytes_atomically, write_text_atomically
 from optmodels.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _COLOURS = "viridis"
 # The ends of the colour map are hard to tell from black and from paper.
 _ENDS = (0.08, 0.95)
-_INCHES = (8.0, 4.5)
+#: Width and height of a figure [in].
+INCHES = (8.0, 4.5)
 _DPI = 150
 
 #: Endings of file names that name a format of drawings.
@@ -37,7 +38,7 @@ def axes_of(ax: Axes | None) -> Axes:
         return ax
     from matplotlib.figure import Figure
 
-    return Figure(figsize=_INCHES, layout="constrained").subplots()
+    return Figure(figsize=INCHES, layout="constrained").subplots()
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -74,19 +75,22 @@ def save_result(path: Path, frame: pd.DataFrame, drawn: Callable[[], Figure]) ->
     if path.suffix == ".csv":
         write_text_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
     else:
-        _save_figure(drawn(), path)
+        save_figure(drawn(), path)
     return path
 
 
-def _save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a drawing as .png, .svg or .pdf by the ending of the name, all or nothing.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be written.
+    """
     content = io.BytesIO()
     # Drawn in memory first: a drawing that fails leaves the file as it was.
     figure.savefig(content, format=path.suffix[1:], dpi=_DPI, bbox_inches="tight")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.getvalue())
-    except OSError as error:
-        raise UsageError(f"{str(path)!a} cannot be written ({sentence(error)}).") from None
+    write_bytes_atomically(path, content.getvalue())
 
 
 def colours(count: int) -> list[Any]:

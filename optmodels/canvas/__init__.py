@@ -1,0 +1,43 @@
+"""Where charts are drawn, and the charts that all problems share.
+
+Rooms: `paper` (figures, axes, times, saving), `words` (labels of axes, titles, rows of names),
+`costs` (cost splits as stacked bars), `ratios` (policies beside the optimum). matplotlib is
+imported when something is drawn, not before. Whatever is drawn can be told apart without colour: by
+grey, hatching, line and marker, or by a colour map that goes from dark to light.
+"""
+
+from optmodels.canvas.costs import cost_chart, draw_costs
+from optmodels.canvas.paper import (
+    DRAWINGS,
+    axes_of,
+    check_target,
+    colours,
+    figure_of,
+    legend_beside,
+    save_figure,
+    save_result,
+    time_axis,
+)
+from optmodels.canvas.ratios import draw_ratios
+from optmodels.canvas.words import entitle, label, legend_beyond, numbers_beside, panels, row_axes
+
+__all__ = [
+    "DRAWINGS",
+    "axes_of",
+    "check_target",
+    "colours",
+    "cost_chart",
+    "draw_costs",
+    "draw_ratios",
+    "entitle",
+    "figure_of",
+    "label",
+    "legend_beside",
+    "legend_beyond",
+    "numbers_beside",
+    "panels",
+    "row_axes",
+    "save_figure",
+    "save_result",
+    "time_axis",
+]

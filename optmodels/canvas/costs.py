@@ -1,0 +1,97 @@
+"""Cost splits: what a total is made of, as stacked bars, one bar for each plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optmodels.canvas.paper import figure_of
+from optmodels.canvas.words import entitle, legend_beyond, numbers_beside, plain, row_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from optmodels.instance import Instance
+    from optmodels.plan import Cost, Plan
+
+#: Fills that are told apart without colour, one for each part of a cost.
+FILLS: tuple[dict[str, Any], ...] = (
+    {"facecolor": "0.35", "hatch": ""},
+    {"facecolor": "0.8", "hatch": "///"},
+    {"facecolor": "0.95", "hatch": "..."},
+    {"facecolor": "0.6", "hatch": ""},
+    {"facecolor": "1.0", "hatch": "xxx"},
+    {"facecolor": "0.85", "hatch": "---"},
+    {"facecolor": "0.15", "hatch": ""},
+    {"facecolor": "1.0", "hatch": "|||"},
+)
+_ROOM = 1.03
+
+
+def cost_chart(instance: Instance, plan: Plan, *, ax: Axes | None = None) -> Figure:
+    """What the cost of a plan is made of.
+
+    Parameters
+    ----------
+    instance, plan
+        The question and one of its plans.
+    ax
+        Axes to draw into; by default those of a new figure.
+
+    Raises
+    ------
+    UsageError
+        The plan belongs to another instance.
+    """
+    plan.require_instance(instance)
+    return draw_costs({plan.maker: plan.cost}, f"{plan.maker} on {instance.name}", ax)
+
+
+def draw_costs(costs: Mapping[str, Cost], title: str, ax: Axes | None = None) -> Figure:
+    """Stacked bars of the parts of several costs of one unit, with their totals beside.
+
+    Parts that are nothing everywhere are left out. Gains (negative parts) go to the left of zero.
+
+    Parameters
+    ----------
+    costs
+        Costs by the name of their row, at least one.
+    title
+        Title of the chart.
+    ax
+        Axes to draw into; by default those of a new figure, higher the more rows there are.
+    """
+    ax = row_axes(ax, list(costs))
+    place = np.arange(len(costs))
+    names = dict.fromkeys(name for cost in costs.values() for name in cost.parts)
+    parts = {
+        name: np.array([cost.parts.get(name, 0.0) for cost in costs.values()]) for name in names
+    }
+    shown = {name: values for name, values in parts.items() if values.any()} or parts
+    ends = {True: np.zeros(len(costs)), False: np.zeros(len(costs))}
+    for number, (name, values) in enumerate(shown.items()):
+        left = np.where(values < 0, ends[True], ends[False])
+        ends[True] = ends[True] + np.minimum(values, 0.0)
+        ends[False] = ends[False] + np.maximum(values, 0.0)
+        ax.barh(
+            place,
+            values,
+            left=left,
+            height=0.7,
+            edgecolor="0",
+            linewidth=0.6,
+            label=plain(name),
+            **FILLS[number % len(FILLS)],
+        )
+    low, high = float(ends[True].min()), float(ends[False].max())
+    ax.set_xlim(low * _ROOM, high * _ROOM if high > 0 else None if low < 0 else 1.0)
+    unit = next(iter(costs.values())).unit
+    ax.set_xlabel(f"cost [{unit}]")
+    totals = [cost.total for cost in costs.values()]
+    numbers_beside(ax, [f"{total:,.4g}" for total in totals], "total")
+    entitle(ax, title)
+    legend_beyond(ax)
+    return figure_of(ax)

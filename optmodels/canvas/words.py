@@ -1,0 +1,141 @@
+"""Words on charts: labels with units, titles that are never cut, names beside rows."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from optmodels.canvas.paper import INCHES, axes_of, figure_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Units that names of costs end in, as a label writes them.
+_UNITS = {"g": "g", "kg": "kg", "t": "t", "kwh": "kWh", "mwh": "MWh", "usd": "USD", "ms": "ms"}
+_UNITS |= {"hours": "h", "kw": "kW", "mb": "MB", "gb": "GB", "j": "J", "s": "s"}
+_WORDS_KEPT = ("hours",)
+
+_POINTS_PER_INCH = 72.0
+#: Largest and smallest letters beside rows, and height of a line of text in letters.
+_LARGEST, _SMALLEST, _LINE = 10.0, 3.0, 1.3
+#: Room between a chart and what is written beside it [points].
+_GAP = 4.0
+#: Letters of a name in one line; longer names are broken.
+_NAME_LETTERS = 30
+#: Height of a row of a figure of its own, and of what is above and below the rows [in].
+_ROW, _REST = 0.3, 1.5
+_FEWEST_ROWS = 3
+#: Mean width of a letter, as a share of its height, on the safe side.
+_WIDTH = 0.62
+#: Part of the width of a figure that a title may take, as axes are narrower than figures.
+_TITLE = 0.62
+
+
+def label(name: str) -> str:
+    """Label of an axis from the name of a cost: "energy_kwh" is "energy [kWh]"."""
+    *words, last = name.split("_")
+    if not words or last not in _UNITS:
+        return name.replace("_", " ")
+    if last in _WORDS_KEPT:
+        words.append(last)
+    return f"{' '.join(words)} [{_UNITS[last]}]"
+
+
+def plain(name: str) -> str:
+    """Words of a cost without its unit: "switching_g" is "switching"."""
+    *words, last = name.split("_")
+    return " ".join(words if words and last in _UNITS else [*words, last])
+
+
+def entitle(ax: Axes, text: str) -> None:
+    """A title above the axes, in as many lines as it takes."""
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+
+    size = FontProperties(size=rcParams["axes.titlesize"]).get_size_in_points()
+    room = _TITLE * figure_of(ax).get_figwidth() * _POINTS_PER_INCH
+    ax.set_title(broken(text, max(10, int(room / (_WIDTH * size)))))
+
+
+def broken(text: str, letters: int = _NAME_LETTERS) -> str:
+    """Text in lines of so many letters at most."""
+    return "\n".join(
+        line
+        for part in text.split("\n")
+        for line in (textwrap.wrap(part, letters, break_on_hyphens=True) or [""])
+    )
+
+
+def row_axes(ax: Axes | None, names: Sequence[str]) -> Axes:
+    """Axes with a row for each name, the first one on top.
+
+    A figure of its own is as high as the rows need. In given axes, letters become smaller where
+    there are many rows.
+    """
+    texts = [broken(name) for name in names]
+    size = _LARGEST
+    if ax is None:
+        ax = axes_of(None)
+        figure_of(ax).set_figheight(_REST + _pitch(names) * max(len(texts), _FEWEST_ROWS))
+    else:
+        room = ax.get_position().height * figure_of(ax).get_figheight() * _POINTS_PER_INCH
+        fitting = room / (max(len(texts), 1) * _lines(names) * _LINE)
+        size = min(_LARGEST, max(_SMALLEST, fitting))
+    ax.set_yticks(range(len(texts)), texts, fontsize=size)
+    ax.set_ylim(len(texts) - 0.5, -0.5)
+    return ax
+
+
+def panels(names: Sequence[Sequence[str]]) -> list[Axes]:
+    """Axes one below the other in a new figure, each high enough for rows of these names."""
+    from matplotlib.figure import Figure
+
+    heights = [_REST + _pitch(rows) * max(len(rows), _FEWEST_ROWS) for rows in names]
+    figure = Figure(figsize=(INCHES[0], sum(heights)), layout="constrained")
+    made = figure.subplots(len(names), 1, height_ratios=heights, squeeze=False)
+    return list(made[:, 0])
+
+
+def _pitch(names: Sequence[str]) -> float:
+    """Height of a row of these names in letters of full size [in]."""
+    return max(_ROW, _lines(names) * _LINE * _LARGEST / _POINTS_PER_INCH)
+
+
+def _lines(names: Sequence[str]) -> int:
+    return max((1 + broken(name).count("\n") for name in names), default=1)
+
+
+def numbers_beside(ax: Axes, texts: Sequence[str], head: str) -> None:
+    """A column of short texts to the right of the rows of `row_axes`, under a heading."""
+    style: dict[str, Any] = {
+        "xytext": (_GAP, 0),
+        "textcoords": "offset points",
+        "fontsize": _letters(ax),
+    }
+    for row, text in enumerate(texts):
+        place = ax.get_yaxis_transform()
+        ax.annotate(text, (1.0, row), xycoords=place, verticalalignment="center", **style)
+    ax.annotate(head, (1.0, 1.0), xycoords="axes fraction", verticalalignment="bottom", **style)
+
+
+def legend_beyond(ax: Axes) -> None:
+    """A legend to the right of what `numbers_beside` has written."""
+    from matplotlib.transforms import ScaledTranslation
+
+    letters = max((len(text.get_text()) for text in ax.texts), default=0)
+    reach = (2 * _GAP + _WIDTH * letters * _letters(ax)) / _POINTS_PER_INCH
+    place = ax.transAxes + ScaledTranslation(reach, 0, figure_of(ax).dpi_scale_trans)
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        bbox_transform=place,
+        borderaxespad=0.0,
+        frameon=False,
+    )
+
+
+def _letters(ax: Axes) -> float:
+    """Size of the letters beside the rows [points]."""
+    ticks = ax.yaxis.get_major_ticks()
+    return float(ticks[0].label1.get_fontsize()) if ticks else _LARGEST
