@@ -42,6 +42,7 @@ __all__ = [
     "export_model",
     "shifted_start",
     "solve_model",
+    "with_nodes",
 ]
 
 _ROOMS = {
@@ -60,6 +61,7 @@ _ROOMS = {
     "export_model": "export",
     "shifted_start": "live",
     "solve_model": "front",
+    "with_nodes": "options",
 }
 
 

@@ -122,6 +122,15 @@ def check_options(options: Mapping[str, object] | None) -> dict[str, object]:
     return checked
 
 
+def with_nodes(options: Mapping[str, object] | None, nodes: int) -> dict[str, object]:
+    """Options that end a search after so many nodes, unless they say themselves when it ends.
+
+    Where nobody gives a time limit, an answer must not depend on the speed of the machine: a search
+    that would take too long ends by nodes, which are the same everywhere, and not by the clock.
+    """
+    return {"mip_max_nodes": nodes, **(options or {})}
+
+
 @dataclass(frozen=True)
 class Limits:
     """The arguments of a solve that every solver understands, checked on construction.

@@ -8,7 +8,7 @@ method      what it is
             replaced by the rule's plan where that loses less all the same
 "rules"     the best of all rules of `optmodels.ensembles.failover.policies` (FailLite's with
             several headrooms), and the bound of `optmodels.ensembles.failover.relaxation`
-"auto"      "milp" up to 60,000 binaries, else "rules"
+"auto"      "milp" for some nodes up to 12,000 binaries, else "rules"
 ==========  ========================================================================================
 
 The formulation counts no waiting between models that one server loads, so that its optimum is that
@@ -44,13 +44,14 @@ from optmodels.ensembles.failover.relaxation import lower_bound
 from optmodels.ensembles.failover.replay import plan_of, room_of
 from optmodels.errors import SolverError, UsageError
 from optmodels.plan import Plan, Provenance
+from optmodels.solver import with_nodes
 
 IntArray = NDArray[np.int64]
 
 METHODS = ("auto", "milp", "rules")
 
-#: Binaries up to which "auto" takes the formulation, and the seconds that it gives it.
-LARGEST_MILP, AUTO_SECONDS = 60_000, 8.0
+#: Binaries up to which "auto" takes the formulation, and the nodes that it gives it.
+LARGEST_MILP, AUTO_NODES = 12_000, 100
 #: Headrooms with which FailLite's rule is tried beside the instance's own.
 HEADROOMS = (0.0, 0.2, 0.4, 0.6, 0.8)
 #: Relative difference between two computations of one number that rounding explains.
@@ -151,9 +152,8 @@ def search(
     gap = best.priced(instance, warm_price) - bound
     if small and gap > mip_gap * abs(best.lost_s):
         left = None if end is None else max(end - time.perf_counter(), 0.1)
-        if method == "auto":
-            left = AUTO_SECONDS if left is None else min(left, AUTO_SECONDS)
-        found, proven = _by_milp(instance, best, warm_price, left, mip_gap, seed, options)
+        ending = with_nodes(options, AUTO_NODES) if method == "auto" else options
+        found, proven = _by_milp(instance, best, warm_price, left, mip_gap, seed, ending)
         bound = max(bound, proven)
         if found.priced(instance, warm_price) < best.priced(instance, warm_price):
             best = found

@@ -10,7 +10,7 @@ method     what it is
 "auto"     "columns" where the list is complete (where rows are exact: and short); else "rows" where
            these are exact; else the sets listed so far, with the bound of the rows, which leave out
            the time to load models. Neither of these two searches proves much: they end after
-           `CUT_SECONDS` each where no limit is given
+           `CUT_NODES` nodes each where no limit is given
 =========  =========================================================================================
 
 Whichever is used, the placement is audited, its objective is the audit's, and it must not be worse
@@ -37,13 +37,14 @@ from optmodels.placement.accelerators.replay import ALL_APPLICATIONS, Accelerato
 from optmodels.placement.accelerators.response import IntArray
 from optmodels.plan import Plan, Provenance
 from optmodels.policy import replay
+from optmodels.solver import with_nodes
 
 METHODS = ("auto", "rows", "columns")
 
 #: Sets that "auto" looks at where there are exact rows to fall back to.
 SHORT_LIST = 20_000
-#: Limit of each of the two searches where the list of sets was cut and no limit was given [s].
-CUT_SECONDS = 20.0
+#: Nodes of each of the two searches where the list of sets was cut and no limit was given.
+CUT_NODES = 500
 
 #: Difference between two sums of values that rounding, or the tolerance of the solver, explains.
 _ROUNDING = 1e-6
@@ -166,8 +167,10 @@ def _search(
         return _by_columns(instance, columns, limits)
     if method == "auto" and rows.exact:
         return _by_rows(instance, rows.data, limits)
-    given = limits.time_limit_s
-    limits = replace(limits, time_limit_s=CUT_SECONDS if given is None else given / 2)
+    if limits.time_limit_s is None:
+        limits = replace(limits, options=with_nodes(limits.options, CUT_NODES))
+    else:
+        limits = replace(limits, time_limit_s=limits.time_limit_s / 2)
     relaxed = _by_rows(instance, rows.data, limits)
     listed = _by_columns(instance, columns, limits)
     words = f"{len(columns.counts)} of the sets that nodes can host; bound without loading (HiGHS)"

@@ -7,7 +7,7 @@ method      what it is
             `optmodels.routing.sites.foresight`); over few periods the planning policy with
             perfect forecasts is tried as well
 "milp"      the formulation in whole instances over all periods, for small instances
-"auto"      "repair", and "milp" after it where the instance is small and the gap is open
+"auto"      "repair", and some nodes of "milp" where the instance is small and the gap is open
 ==========  ========================================================================================
 
 The bound is the sum over the periods of what every policy loses at least: the optimum of a linear
@@ -46,15 +46,15 @@ from optmodels.routing.sites.hulls import Columns, all_columns
 from optmodels.routing.sites.instance import RoutingInstance
 from optmodels.routing.sites.prices import least_losses
 from optmodels.routing.sites.sending import Sender
+from optmodels.solver import with_nodes
 
 METHODS = ("auto", "repair", "milp")
 
 #: Periods up to which "repair" tries all its ways; beyond, only the usual one.
 FEW_PERIODS = 100
 
-#: Periods × rows at sites up to which "auto" also tries "milp", and for how many seconds.
-SMALL = 2000
-SMALL_SECONDS = 10.0
+#: Periods × rows at sites up to which "auto" also tries "milp", and for how many nodes.
+SMALL, SMALL_NODES = 2000, 200
 
 #: Relative difference between two computations of one number that rounding, or the tolerance of the
 #: audit, explains.
@@ -108,10 +108,9 @@ def solve(
     small = instance.periods * len(all_columns(fleet)) <= SMALL
     open_gap = not _proven(best.cost, bound, mip_gap)
     if method == "milp" or (method == "auto" and small and open_gap):
+        ending = with_nodes(options, SMALL_NODES) if method == "auto" else options
         left = end - time.perf_counter()
-        if method == "auto":
-            left = min(left, SMALL_SECONDS)
-        best, bound = _by_milp(instance, question, best, bound, left, mip_gap, seed, options)
+        best, bound = _by_milp(instance, question, best, bound, left, mip_gap, seed, ending)
     if bound > best.cost * (1 + _ROUNDING) + _ROUNDING * float(instance.demand.sum()):
         raise SolverError(
             f"The method '{method}' claims a bound of {bound:.12g} lost requests above its own "

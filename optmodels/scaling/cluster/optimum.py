@@ -7,7 +7,7 @@ method      what it is
 "milp"      the formulation of `optmodels.scaling.cluster.model`, solved by HiGHS from the plan of
             "prices": the optimum, for small clusters
 "greedy"    CarbonFlex's oracle as published; the plan's maker is "carbonflex-oracle"
-"auto"      "prices", and for a small cluster with a gap left "milp"
+"auto"      "prices", and for a small cluster with a gap left some nodes of "milp"
 ==========  ========================================================================================
 
 All have the bound of the relaxation at least, all plans are audited, and "prices", "milp" and
@@ -36,13 +36,14 @@ from optmodels.scaling.cluster.horizon import finished_greedy, horizon
 from optmodels.scaling.cluster.instance import ClusterInstance, IntArray
 from optmodels.scaling.cluster.replay import tables_of
 from optmodels.scaling.cluster.search import Search
+from optmodels.solver import with_nodes
 
 METHODS = ("auto", "milp", "prices", "greedy")
 #: Maker of the published oracle's plans.
 GREEDY_MAKER = "carbonflex-oracle"
 
-#: Blocks up to which "auto" goes on to the formulation, and the seconds that it gives it.
-SMALL_BLOCKS, SMALL_SECONDS = 1000, 20.0
+#: Blocks up to which "auto" goes on to the formulation, and the nodes that it gives it.
+SMALL_BLOCKS, SMALL_NODES = 1000, 1000
 #: Share of the time limit for the relaxation, and of what is left then for the search where the
 #: formulation comes after it.
 _BOUND_SHARE, _SEARCH_SHARE = 0.5, 0.25
@@ -112,12 +113,9 @@ def solve(
     small = relaxation.blocks.count <= SMALL_BLOCKS
     if method == "milp" or (method == "auto" and small and not _proven(best.cost, bound, mip_gap)):
         left = end - time.perf_counter()
-        if method == "auto":
-            left = min(left, SMALL_SECONDS)
+        ending = with_nodes(options, SMALL_NODES) if method == "auto" else options
         if left > 0:
-            best, bound = _by_milp(
-                instance, relaxation, relaxed, best, left, mip_gap, seed, options
-            )
+            best, bound = _by_milp(instance, relaxation, relaxed, best, left, mip_gap, seed, ending)
     if bound > best.cost * (1 + _ROUNDING) + _ROUNDING:
         raise SolverError(
             f"The method '{method}' claims a bound of {bound:.12g} g above its own plan of "

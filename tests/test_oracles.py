@@ -1,0 +1,65 @@
+"""What all oracles have in common."""
+
+from __future__ import annotations
+
+import pytest
+
+import optmodels as om
+from optmodels import registry
+from optmodels.solver.options import Limits
+
+#: Sizes at which "auto" goes as far as a search that could take long.
+SIZES = {
+    "scaling.job": {"hours": 24},
+    "scaling.cluster": {"hours": 24, "capacity": 3, "jobs": 10, "most_servers": 4},
+    "rightsizing.sites": {"hours": 168},
+    "routing.sites": {"hours": 1, "sites": 1, "classes": 2},
+    "routing.pipeline": {"services": 3, "gpu_hosts": 2, "cpu_hosts": 1},
+    "placement.edge": {"sites": 8, "applications": 60, "zones": 4},
+    "placement.accelerators": {},
+    "ensembles.selection": {},
+    "ensembles.failover": {"applications": 10},
+}
+
+
+@pytest.fixture
+def limits_given(monkeypatch):
+    """The limits of every solve while the test runs."""
+    given = []
+    check = Limits.__post_init__
+
+    def listen(limits):
+        given.append(limits.time_limit_s)
+        check(limits)
+
+    monkeypatch.setattr(Limits, "__post_init__", listen)
+    return given
+
+
+@pytest.mark.parametrize("name", registry.problems())
+def test_without_a_limit_no_oracle_looks_at_the_clock(name, limits_given):
+    """A plan does not depend on the speed of the machine: no solve gets a time limit of its own.
+
+    A search that is given seconds makes tables of studies differ between a quiet machine and a busy
+    one.
+    """
+    om.solve(om.generate(name, seed=1, **SIZES[name]))
+    assert set(limits_given) <= {None}
+
+
+def test_a_limit_of_the_user_reaches_the_solver(limits_given):
+    """The test above can fail: limits that a user gives are seen."""
+    inst = om.generate("ensembles.selection", seed=1)
+    om.solve(inst, time_limit_s=30.0)
+    assert any(limit is not None and limit <= 30.0 for limit in limits_given)
+
+
+def test_nodes_of_the_user_come_before_ours():
+    """Whoever says how many nodes a search has gets these."""
+    from optmodels.solver import with_nodes
+
+    assert with_nodes(None, 5) == {"mip_max_nodes": 5}
+    assert with_nodes({"mip_max_nodes": 7, "presolve": "off"}, 5) == {
+        "mip_max_nodes": 7,
+        "presolve": "off",
+    }
