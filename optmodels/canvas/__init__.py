@@ -6,7 +6,7 @@ imported when something is drawn, not before. Whatever is drawn can be told apar
 grey, hatching, line and marker, or by a colour map that goes from dark to light.
 """
 
-from optmodels.canvas.costs import cost_chart, draw_costs
+from optmodels.canvas.costs import FILLS, cost_chart, draw_costs
 from optmodels.canvas.paper import (
     DRAWINGS,
     axes_of,
@@ -14,15 +14,25 @@ from optmodels.canvas.paper import (
     colours,
     figure_of,
     legend_beside,
+    panels_of,
     save_figure,
     save_result,
     time_axis,
 )
 from optmodels.canvas.ratios import draw_ratios
-from optmodels.canvas.words import entitle, label, legend_beyond, numbers_beside, panels, row_axes
+from optmodels.canvas.words import (
+    entitle,
+    figures,
+    label,
+    legend_beyond,
+    numbers_beside,
+    panels,
+    row_axes,
+)
 
 __all__ = [
     "DRAWINGS",
+    "FILLS",
     "axes_of",
     "check_target",
     "colours",
@@ -31,11 +41,13 @@ __all__ = [
     "draw_ratios",
     "entitle",
     "figure_of",
+    "figures",
     "label",
     "legend_beside",
     "legend_beyond",
     "numbers_beside",
     "panels",
+    "panels_of",
     "row_axes",
     "save_figure",
     "save_result",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optmodels.canvas.paper import figure_of
-from optmodels.canvas.words import entitle, legend_beyond, numbers_beside, plain, row_axes
+from optmodels.canvas.words import entitle, figures, legend_beyond, numbers_beside, plain, row_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +29,8 @@ FILLS: tuple[dict[str, Any], ...] = (
     {"facecolor": "1.0", "hatch": "|||"},
 )
 _ROOM = 1.03
+#: Numbers below the axis, which may be long.
+_TICKS = 6
 
 
 def cost_chart(instance: Instance, plan: Plan, *, ax: Axes | None = None) -> Figure:
@@ -88,10 +90,11 @@ def draw_costs(costs: Mapping[str, Cost], title: str, ax: Axes | None = None) ->
         )
     low, high = float(ends[True].min()), float(ends[False].max())
     ax.set_xlim(low * _ROOM, high * _ROOM if high > 0 else None if low < 0 else 1.0)
+    ax.locator_params(axis="x", nbins=_TICKS)
     unit = next(iter(costs.values())).unit
     ax.set_xlabel(f"cost [{unit}]")
     totals = [cost.total for cost in costs.values()]
-    numbers_beside(ax, [f"{total:,.4g}" for total in totals], "total")
+    numbers_beside(ax, [figures(total) for total in totals], "total")
     entitle(ax, title)
     legend_beyond(ax)
     return figure_of(ax)

@@ -7,7 +7,7 @@ forgotten.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,15 @@ def axes_of(ax: Axes | None) -> Axes:
     from matplotlib.figure import Figure
 
     return Figure(figsize=INCHES, layout="constrained").subplots()
+
+
+def panels_of(heights: Sequence[float]) -> list[Axes]:
+    """Axes of these heights [in], one below the other in a new figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(INCHES[0], sum(heights)), layout="constrained")
+    made = figure.subplots(len(heights), 1, height_ratios=list(heights), squeeze=False)
+    return list(made[:, 0])
 
 
 def figure_of(ax: Axes) -> Figure:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from optmodels.canvas.paper import INCHES, axes_of, figure_of
+from optmodels.canvas.paper import axes_of, figure_of, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +19,10 @@ _WORDS_KEPT = ("hours",)
 _POINTS_PER_INCH = 72.0
 #: Largest and smallest letters beside rows, and height of a line of text in letters.
 _LARGEST, _SMALLEST, _LINE = 10.0, 3.0, 1.3
+#: Room that a second axis takes with its numbers and its label [points].
+_TWIN = 58.0
+#: Numbers from here on are written without a fraction.
+_WHOLE = 1000.0
 #: Room between a chart and what is written beside it [points].
 _GAP = 4.0
 #: Letters of a name in one line; longer names are broken.
@@ -83,18 +87,16 @@ def row_axes(ax: Axes | None, names: Sequence[str]) -> Axes:
         fitting = room / (max(len(texts), 1) * _lines(names) * _LINE)
         size = min(_LARGEST, max(_SMALLEST, fitting))
     ax.set_yticks(range(len(texts)), texts, fontsize=size)
-    ax.set_ylim(len(texts) - 0.5, -0.5)
+    # A single bar is not drawn fat.
+    margin = 0.5 + max(0.0, (_FEWEST_ROWS - len(texts)) / 2)
+    ax.set_ylim(len(texts) - 1 + margin, -margin)
     return ax
 
 
 def panels(names: Sequence[Sequence[str]]) -> list[Axes]:
     """Axes one below the other in a new figure, each high enough for rows of these names."""
-    from matplotlib.figure import Figure
-
     heights = [_REST + _pitch(rows) * max(len(rows), _FEWEST_ROWS) for rows in names]
-    figure = Figure(figsize=(INCHES[0], sum(heights)), layout="constrained")
-    made = figure.subplots(len(names), 1, height_ratios=heights, squeeze=False)
-    return list(made[:, 0])
+    return panels_of(heights)
 
 
 def _pitch(names: Sequence[str]) -> float:
@@ -119,20 +121,41 @@ def numbers_beside(ax: Axes, texts: Sequence[str], head: str) -> None:
     ax.annotate(head, (1.0, 1.0), xycoords="axes fraction", verticalalignment="bottom", **style)
 
 
-def legend_beyond(ax: Axes) -> None:
-    """A legend to the right of what `numbers_beside` has written."""
+def legend_beyond(ax: Axes, twin: Axes | None = None) -> None:
+    """A legend to the right of what `numbers_beside` has written, or of a second axis.
+
+    Parameters
+    ----------
+    ax
+        The axes.
+    twin
+        Axes with the second vertical axis on the right, whose lines are named as well.
+    """
     from matplotlib.transforms import ScaledTranslation
 
     letters = max((len(text.get_text()) for text in ax.texts), default=0)
-    reach = (2 * _GAP + _WIDTH * letters * _letters(ax)) / _POINTS_PER_INCH
-    place = ax.transAxes + ScaledTranslation(reach, 0, figure_of(ax).dpi_scale_trans)
+    points = 2 * _GAP + _WIDTH * letters * _letters(ax) if twin is None else _TWIN
+    place = ax.transAxes + ScaledTranslation(
+        points / _POINTS_PER_INCH, 0, figure_of(ax).dpi_scale_trans
+    )
+    handles, labels = ax.get_legend_handles_labels()
+    if twin is not None:
+        more = twin.get_legend_handles_labels()
+        handles, labels = [*handles, *more[0]], [*labels, *more[1]]
     ax.legend(
+        handles,
+        labels,
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         bbox_transform=place,
         borderaxespad=0.0,
         frameon=False,
     )
+
+
+def figures(value: float) -> str:
+    """A number in about four digits, as it is written beside a row."""
+    return f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.4g}"
 
 
 def _letters(ax: Axes) -> float:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optmodels.canvas import entitle, figure_of, legend_beside, row_axes
-from optmodels.canvas.costs import FILLS
+from optmodels.canvas import FILLS, entitle, figure_of, legend_beside, row_axes
 from optmodels.errors import UsageError
 from optmodels.plan import Plan
 from optmodels.routing.pipeline.figures import breakdown, waterfall

@@ -17,6 +17,7 @@ from optmodels.policy import Policy
 from optmodels.registry import Problem, Series
 from optmodels.scaling.cluster import capacity_curves, carbonscaler, policies, synthetic
 from optmodels.scaling.cluster.audit import audit, outcome, read_schedule
+from optmodels.scaling.cluster.charts import fleet_chart
 from optmodels.scaling.cluster.instance import ClusterInstance
 from optmodels.scaling.cluster.learning.carbonflex import CarbonFlex
 from optmodels.scaling.cluster.limits import explain
@@ -80,7 +81,7 @@ def certify(
 
 def series(instance: ClusterInstance) -> Series:
     """Carbon intensity, which forecasts speak of."""
-    return Series(instance.carbon, instance.slots_per_day, None, default="perfect")
+    return Series(instance.carbon, instance.slots_per_day, instance.vintages(), default="perfect")
 
 
 PROBLEM = Problem(
@@ -105,5 +106,5 @@ PROBLEM = Problem(
     objectives=OBJECTIVES,
     weighted=weighted,
     soft="some jobs must be late",
-    charts={"costs": cost_chart},
+    charts={"fleet": fleet_chart, "costs": cost_chart},
 )

@@ -16,6 +16,7 @@ from optmodels.policy import Policy
 from optmodels.registry import Problem, Series
 from optmodels.scaling.job import policies, rolling, synthetic, threshold_policies
 from optmodels.scaling.job.audit import audit
+from optmodels.scaling.job.charts import schedule_chart
 from optmodels.scaling.job.instance import JobInstance
 from optmodels.scaling.job.limits import explain
 from optmodels.scaling.job.optimum import METHODS, solve
@@ -116,5 +117,5 @@ PROBLEM = Problem(
     measures={"published-excess": published_excess},
     objectives=OBJECTIVES,
     weighted=weighted,
-    charts={"costs": cost_chart},
+    charts={"schedule": schedule_chart, "costs": cost_chart},
 )
