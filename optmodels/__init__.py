@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from optmodels.plan import Plan
     from optmodels.policy import Observation, Policy
     from optmodels.registry import problems
+    from optmodels.reports import report
     from optmodels.solver import explain_model, solve_model
     from optmodels.studies import (
         AdviceCurve,
@@ -50,6 +51,7 @@ _HOME = {
     "Observation": "optmodels.policy",
     "Policy": "optmodels.policy",
     "problems": "optmodels.registry",
+    "report": "optmodels.reports",
     "explain_model": "optmodels.solver",
     "solve_model": "optmodels.solver",
     "AdviceCurve": "optmodels.studies",
@@ -86,6 +88,7 @@ __all__ = [
     "generate",
     "load",
     "problems",
+    "report",
     "solve",
     "solve_model",
     "study",

@@ -50,13 +50,28 @@ def write_text_atomically(path: Path, text: str) -> None:
     UsageError
         The file cannot be written.
     """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{str(path)!a} cannot be written ({sentence(error)}).") from None
+    write_bytes_atomically(path, data)
+
+
+def write_bytes_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is either complete or untouched.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be written.
+    """
     path = Path(path)
     try:
         with _parents(path.parent):
             handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
             try:
-                with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-                    stream.write(text)
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(data)
                 Path(name).chmod(0o644)
                 Path(name).replace(path)
             finally:

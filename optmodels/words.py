@@ -34,6 +34,8 @@ FACTS = {
 }
 
 _FEWEST_DIGITS = 4
+#: Relative distance of a whole number to what rounding made of it.
+_ROUNDING = 1e-12
 
 
 def form_of(name: str) -> str:
@@ -42,7 +44,7 @@ def form_of(name: str) -> str:
         return FACTS[name][1].replace("d", ".0f")
     if name == "saving" or name.endswith("_share"):
         return ".2%"
-    if name in ("ratio", "mean", "low", "high", "p95", "worst"):
+    if name in ("ratio", "certified_ratio", "mean", "low", "high", "p95", "worst"):
         return ".4f"
     return ""
 
@@ -65,7 +67,7 @@ def quantity(value: float | None, name: str = "") -> str:
         return "∞" if value > 0 else "-∞"
     if form:
         return number(value, form)
-    if value == round(value):
+    if abs(value - round(value)) <= _ROUNDING * abs(value):
         return f"{value:,.0f}"
     size = math.floor(math.log10(abs(value))) + 1
     if not -_FEWEST_DIGITS < size <= 15:

@@ -24,6 +24,8 @@ COMMANDS = (
     "check",
     "frontier",
     "explain",
+    "plot",
+    "report",
     "generate",
     "export",
 )

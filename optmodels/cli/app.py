@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from optmodels.cli import attacking, judging, listing, losing, making, solving, touring, trading
+from optmodels.cli import (
+    attacking,
+    judging,
+    listing,
+    losing,
+    making,
+    showing,
+    solving,
+    touring,
+    trading,
+)
 from optmodels.cli.running import debugging, guarded
 
 app = typer.Typer(
@@ -65,6 +75,22 @@ for command, name, lines in (
         (
             f"optmodels compare {_FOLDER}",
             f"optmodels compare {_FOLDER} --policies run-now,lacs --forecast noise:0.2 --json",
+        ),
+    ),
+    (
+        showing.plot,
+        "plot",
+        (
+            f"optmodels plot {_FOLDER} --out plan.png",
+            f"optmodels plot {_FOLDER} --policy lacs --kind costs --out costs.svg",
+        ),
+    ),
+    (
+        showing.report,
+        "report",
+        (
+            f"optmodels report {_FOLDER} --out report.html",
+            f"optmodels compare {_FOLDER} --store runs && optmodels report runs --out study.html",
         ),
     ),
     (

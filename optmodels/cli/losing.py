@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from optmodels.cli.options import Json, Seed, names
+from optmodels.cli.options import Json, Policies, Seed, names
 from optmodels.cli.output import print_json, print_table
 from optmodels.words import number
 
@@ -23,9 +23,7 @@ Out = Annotated[
 
 def gaps(
     paths: Paths,
-    policies: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Policies; by default all that apply.")
-    ] = None,
+    policies: Policies = None,
     forecast: Annotated[
         str | None,
         typer.Option(metavar="KIND", help="What was really forecast; see `optmodels compare`."),

@@ -15,6 +15,18 @@ InstancePath = Annotated[Path, typer.Argument(metavar="PATH", help="Instance fol
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")]
 
+Policies = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Policies; by default all that apply.")
+]
+Forecast = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="What policies with a forecast see: perfect, persistence, day-before, noise:0.2, "
+        "adversarial:0.5, vintages or published.",
+    ),
+]
+
 
 def value_of(text: str) -> object:
     """The value that a text on the command line means: a number, true, false, none, or itself."""

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from optmodels.cli.options import InstancePath, Json, Seed, finite, names, pairs
+from optmodels.cli.options import (
+    Forecast,
+    InstancePath,
+    Json,
+    Policies,
+    Seed,
+    finite,
+    names,
+    pairs,
+)
 from optmodels.cli.output import (
     comparison_table,
     optimum_line,
@@ -69,18 +78,8 @@ def solve(
 
 def compare(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Instance folders.")],
-    policies: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="Policies; by default all that apply."),
-    ] = None,
-    forecast: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND",
-            help="What policies with a forecast see: perfect, persistence, day-before, noise:0.2, "
-            "adversarial:0.5, vintages or published.",
-        ),
-    ] = None,
+    policies: Policies = None,
+    forecast: Forecast = None,
     seed: Seed = 0,
     jobs: Annotated[
         int | None,

@@ -28,7 +28,7 @@ from optmodels.errors import UsageError
 from optmodels.instance import Instance
 from optmodels.policy import Policy
 from optmodels.studies import confidence
-from optmodels.studies.cell import Cell, Grid, grid
+from optmodels.studies.cell import Cell, grid
 from optmodels.studies.engine import run_cells
 from optmodels.studies.store import Store
 from optmodels.studies.work import DONE, FAILED, SKIPPED, Known, Record, is_oracle
@@ -251,17 +251,22 @@ def study(
             bar(len(found))
 
         run_cells(wanted, records, keep, executor=executor, workers=workers)
-    seconds = pd.Series([records[cell.key].seconds for cell in wanted.cells], name="seconds")
-    rows = rows_of(wanted, records)
+    return tabulated(wanted.cells, records, computed=missing)
+
+
+def tabulated(cells: Sequence[Cell], records: Mapping[str, Record], computed: int) -> Study:
+    """The study of cells and what came of them, in the order of the cells."""
+    seconds = pd.Series([records[cell.key].seconds for cell in cells], name="seconds")
+    rows = rows_of(cells, records)
     names = dict.fromkeys(name for row in rows for name in row if name != "error")
-    return Study(pd.DataFrame(rows, columns=[*names, "error"]), seconds, missing, rows)
+    return Study(pd.DataFrame(rows, columns=[*names, "error"]), seconds, computed, rows)
 
 
-def rows_of(wanted: Grid, records: Mapping[str, Record]) -> list[dict[str, Any]]:
+def rows_of(cells: Sequence[Cell], records: Mapping[str, Record]) -> list[dict[str, Any]]:
     """One row per cell, the same for the same records."""
     known: dict[str, Known] = {}
     base: dict[str, float] = {}
-    for cell in wanted.cells:
+    for cell in cells:
         record = records[cell.key]
         if record.total is None:
             continue
@@ -269,7 +274,7 @@ def rows_of(wanted: Grid, records: Mapping[str, Record]) -> list[dict[str, Any]]
             known[cell.fingerprint] = Known(record.total, record.bound, record.gap)
         elif cell.policy == registry.problem(cell.problem).baseline:
             base.setdefault(cell.fingerprint, record.total)
-    return [_row(cell, records[cell.key], known, base) for cell in wanted.cells]
+    return [_row(cell, records[cell.key], known, base) for cell in cells]
 
 
 def _row(

@@ -123,20 +123,9 @@ class Store:
                     )
                 text = json.dumps({_FLAG: FORMAT_VERSION}) + "\n"
                 write_text_atomically(about, text)
-            version = _version(about)
+            _require_version(about)
         except OSError as error:
             raise self._not_written(error) from None
-        if version != FORMAT_VERSION:
-            raise InputError(
-                Flaw(
-                    "has a format that this version does not know",
-                    file=_ABOUT,
-                    field=_FLAG,
-                    value=version,
-                    allowed=str(FORMAT_VERSION),
-                    fix="use the version of optmodels that made the store, or a new folder",
-                )
-            )
 
     def _lock(self) -> None:
         try:
@@ -161,35 +150,65 @@ class Store:
         if not whole:
             os.write(self._handle, (",".join(COLUMNS) + "\n").encode())
             return {}
-        flaws: list[Flaw] = []
-        found: dict[str, Record] = {}
-        csv.field_size_limit(_LONGEST_FIELD)
-        try:
-            lines = list(csv.reader(io.StringIO(data[:whole].decode(), newline="")))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(Flaw(f"cannot be read ({error})", file=_TABLE)) from None
-        if tuple(lines[0]) != COLUMNS:
-            raise InputError(Flaw("has other columns than a store", file=_TABLE, row=1))
-        for number, line in enumerate(lines[1:], start=2):
-            record = _record(line)
-            if record is None:
-                flaws.append(
-                    Flaw(
-                        "is not a result",
-                        file=_TABLE,
-                        row=number,
-                        cause="the file was edited",
-                        fix="delete the line; its cell is computed again",
-                    )
-                )
-            else:
-                found[record.key] = record
-        if flaws:
-            raise InputError(flaws)
-        return found
+        return {record.key: record for _, record in _lines(data[:whole])}
 
     def _not_written(self, error: OSError) -> UsageError:
         return UsageError(f"{str(self.folder)!a} cannot be written ({sentence(error)}).")
+
+
+def is_store(folder: str | Path) -> bool:
+    """Whether a folder says of itself that it is a store."""
+    return (Path(folder) / _ABOUT).is_file()
+
+
+def stored_lines(folder: str | Path) -> list[tuple[dict[str, str], Record]]:
+    """Lines of a store in their order, with what they say of their cells; nothing is changed.
+
+    Raises
+    ------
+    InputError
+        The folder is no store, or a line of its table cannot be read.
+    """
+    about, table = Path(folder) / _ABOUT, Path(folder) / _TABLE
+    try:
+        _require_version(about)
+        data = table.read_bytes()
+    except OSError as error:
+        flaw = Flaw(f"cannot be read as a store ({sentence(error)})", file=str(folder))
+        raise InputError(flaw) from None
+    return _lines(data[: data.rfind(b"\n") + 1])
+
+
+def _lines(data: bytes) -> list[tuple[dict[str, str], Record]]:
+    """What whole lines of a table say, the header first."""
+    if not data:
+        return []
+    flaws: list[Flaw] = []
+    found: list[tuple[dict[str, str], Record]] = []
+    csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        lines = list(csv.reader(io.StringIO(data.decode(), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(Flaw(f"cannot be read ({error})", file=_TABLE)) from None
+    if tuple(lines[0]) != COLUMNS:
+        raise InputError(Flaw("has other columns than a store", file=_TABLE, row=1))
+    for number, line in enumerate(lines[1:], start=2):
+        record = _record(line)
+        if record is None:
+            flaws.append(
+                Flaw(
+                    "is not a result",
+                    file=_TABLE,
+                    row=number,
+                    cause="the file was edited",
+                    fix="delete the line; its cell is computed again",
+                )
+            )
+        else:
+            found.append((dict(zip(COLUMNS, line, strict=True)), record))
+    if flaws:
+        raise InputError(flaws)
+    return found
 
 
 def _line(cell: Cell, record: Record) -> list[str]:
@@ -244,6 +263,21 @@ def _record(line: list[str]) -> Record | None:
         error,
         cells["unit"],
     )
+
+
+def _require_version(about: Path) -> None:
+    version = _version(about)
+    if version != FORMAT_VERSION:
+        raise InputError(
+            Flaw(
+                "has a format that this version does not know",
+                file=_ABOUT,
+                field=_FLAG,
+                value=version,
+                allowed=str(FORMAT_VERSION),
+                fix="use the version of optmodels that made the store, or a new folder",
+            )
+        )
 
 
 def _version(about: Path) -> object:
