@@ -71,17 +71,26 @@ def broken(text: str, letters: int = _NAME_LETTERS) -> str:
     )
 
 
-def row_axes(ax: Axes | None, names: Sequence[str]) -> Axes:
+def row_axes(ax: Axes | None, names: Sequence[str], *, lines: int = 1) -> Axes:
     """Axes with a row for each name, the first one on top.
 
     A figure of its own is as high as the rows need. In given axes, letters become smaller where
     there are many rows.
+
+    Parameters
+    ----------
+    ax
+        Axes to use, or None.
+    names
+        Names of the rows; long ones are broken into lines.
+    lines
+        Bars or lines of text that a row has to hold beside its name.
     """
     texts = [broken(name) for name in names]
     size = _LARGEST
     if ax is None:
         ax = axes_of(None)
-        figure_of(ax).set_figheight(_REST + _pitch(names) * max(len(texts), _FEWEST_ROWS))
+        figure_of(ax).set_figheight(_REST + _pitch(names, lines) * max(len(texts), _FEWEST_ROWS))
     else:
         room = ax.get_position().height * figure_of(ax).get_figheight() * _POINTS_PER_INCH
         fitting = room / (max(len(texts), 1) * _lines(names) * _LINE)
@@ -99,9 +108,9 @@ def panels(names: Sequence[Sequence[str]]) -> list[Axes]:
     return panels_of(heights)
 
 
-def _pitch(names: Sequence[str]) -> float:
+def _pitch(names: Sequence[str], lines: int = 1) -> float:
     """Height of a row of these names in letters of full size [in]."""
-    return max(_ROW, _lines(names) * _LINE * _LARGEST / _POINTS_PER_INCH)
+    return max(_ROW, max(lines, _lines(names)) * _LINE * _LARGEST / _POINTS_PER_INCH)
 
 
 def _lines(names: Sequence[str]) -> int:

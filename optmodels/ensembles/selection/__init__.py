@@ -17,6 +17,7 @@ import numpy as np
 from optmodels.canvas import cost_chart
 from optmodels.ensembles.selection import policies, synthetic
 from optmodels.ensembles.selection.audit import audit
+from optmodels.ensembles.selection.charts import accuracy_chart, memory_chart
 from optmodels.ensembles.selection.greedy import matroids
 from optmodels.ensembles.selection.instance import SelectionInstance
 from optmodels.ensembles.selection.limits import explain
@@ -99,5 +100,5 @@ PROBLEM = Problem(
     soft="these applications cannot be served",
     objectives=OBJECTIVES,
     weighted=weighted,
-    charts={"costs": cost_chart},
+    charts={"accuracy": accuracy_chart, "memory": memory_chart, "costs": cost_chart},
 )

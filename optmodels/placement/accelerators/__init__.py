@@ -14,6 +14,7 @@ import numpy as np
 from optmodels.canvas import cost_chart
 from optmodels.placement.accelerators import policies, synthetic
 from optmodels.placement.accelerators.audit import audit
+from optmodels.placement.accelerators.charts import load_chart
 from optmodels.placement.accelerators.instance import AcceleratorsInstance
 from optmodels.placement.accelerators.judging import judge
 from optmodels.placement.accelerators.knapsack import Knapsack
@@ -92,5 +93,5 @@ PROBLEM = Problem(
     series=series,
     baseline="memory-first",
     soft="these applications must be rejected",
-    charts={"costs": cost_chart},
+    charts={"load": load_chart, "costs": cost_chart},
 )
