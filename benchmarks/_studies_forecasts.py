@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from _harness import Check
 
 import optmodels as om
-from optmodels.forecast import VintageForecast
 from optmodels.instance import Instance
+from optmodels.policy import Policy
+from optmodels.routing.sites.from_traces import rts_gmlc
 from optmodels.scaling.cluster.from_trace import from_trace as cluster_from_trace
 from optmodels.scaling.job.from_trace import from_trace as job_from_trace
 from optmodels.scaling.job.threshold_policies import Clip, RoAdvice
-from optmodels.studies.losses import LOSSES, Gaps
+from optmodels.studies import AdviceCurve, Gaps
+from optmodels.studies.losses import LOSSES
 from optmodels.traces import Cleaning, Vintages, read_jobs, read_vintages
-from optmodels.traces.vintages import FORECAST
 
 ZONES = ("CISO", "DE", "PJM", "SE")
 FIRST_DAY, STEP_DAYS = pd.Timestamp("2021-09-01", tz="UTC"), 5
+#: Below this many days of jobs the other problems are small, too.
+FEW_DAYS = 5
 _REPAIR = Cleaning(doubled_day="repair")
 
 
@@ -51,92 +54,101 @@ def jobs_of(data: Path, days: int) -> list[Instance]:
     return found
 
 
-def issued(vintages: Vintages, times: pd.DatetimeIndex) -> np.ndarray:
-    """For each slot the newest forecast of it and all later ones, NaN where there is none."""
-    by_issue = vintages.frame[FORECAST].unstack("time")
-    issues = by_issue.index
-    table = np.full((len(times), len(times)), np.nan)
-    values = by_issue.reindex(columns=times).to_numpy(dtype=np.float64)
-    newest = np.searchsorted(issues, times, side="right") - 1
-    for slot, number in enumerate(newest):
-        if number >= 0:
-            table[slot] = values[number]
-    return table
-
-
-def cluster_losses(data: Path, weeks: int) -> list[Gaps]:
-    """Losses of clusters: weeks of Azure jobs on CISO with the forecasts of CarbonCast."""
+def clusters_of(data: Path, days: int) -> list[Instance]:
+    """Weeks of Azure jobs on CISO with the forecasts of CarbonCast."""
     vintages = read_zone(data, "CISO")
     jobs = read_jobs(data / "cluster_traces" / "gaia" / "azure-100k.csv.gz")
-    found = []
-    for number in range(weeks):
+    found: list[Instance] = []
+    for number in range(1 if days < FEW_DAYS else 4):
         start = FIRST_DAY + pd.Timedelta(days=14 * number)
-        instance = cluster_from_trace(
-            vintages.actual(),
-            jobs,
-            start=start.isoformat(),
-            hours=168,
-            past_hours=336,
-            capacity=60,
-            utilisation=0.5,
-            jobs_from_hours=24.0 * 14 * number,
-            seed=number,
-            name=f"CISO {start:%Y-%m-%d}",
+        found.append(
+            cluster_from_trace(
+                vintages.actual(),
+                jobs,
+                start=start.isoformat(),
+                hours=168,
+                past_hours=336,
+                capacity=60,
+                utilisation=0.5,
+                jobs_from_hours=24.0 * 14 * number,
+                seed=number,
+                vintages=vintages,
+                name=f"CISO {start:%Y-%m-%d}",
+            )
         )
-        told = VintageForecast(issued(vintages, instance.times), 24)
-        names = ["fcfs", "carbonscaler", "wait-awhile", "opportunity-price"]
-        found.append(om.gaps(instance, names, forecast=told))
     return found
 
 
-def routing_losses(data: Path, days: float) -> Gaps:
-    """Losses of Heron and its baselines on RTS-GMLC wind with its day-ahead forecasts."""
-    from optmodels.routing.sites.from_traces import rts_gmlc
-
-    instance = rts_gmlc(data / "wind" / "rts_gmlc", gpus=400, days=days, wind_ratio=0.6)
-    return om.gaps(instance, forecast="published")
+def sites_of(data: Path, days: int) -> list[Instance]:
+    """Wind sites of RTS-GMLC with its day-ahead forecasts."""
+    length = 0.5 if days < FEW_DAYS else 3
+    return [rts_gmlc(data / "wind" / "rts_gmlc", gpus=400, days=length, wind_ratio=0.6)]
 
 
-def loss_rows(data: Path, days: int) -> tuple[list[dict[str, Any]], list[Check]]:
-    """Mean losses per policy as shares of the optimum, and whether they sum to the whole."""
-    parts: dict[str, list[Gaps]] = {
-        "scaling.job": [om.gaps(jobs_of(data, days), forecast="vintages")],
-        "scaling.cluster": cluster_losses(data, 1 if days < 5 else 4),
-        "routing.sites": [routing_losses(data, 0.5 if days < 5 else 3)],
-    }
-    rows, off = [], 0.0
-    for problem, many in parts.items():
-        frame = pd.concat([found.frame for found in many], ignore_index=True)
-        summed = frame["optimum"] + frame[list(LOSSES)].sum(axis=1)
-        off = max(off, float((abs(summed - frame["total"]) / frame["total"]).max()))
-        relative = frame[[*LOSSES, "unproven"]].div(frame["optimum"], axis=0)
-        for policy, mean in relative.groupby(frame["policy"], sort=False).mean().iterrows():
-            rows.append(
-                {
-                    "part": "losses",
-                    "problem": problem,
-                    "instances": frame["instance"].nunique(),
-                    "planner": many[0].planner,
-                    "policy": policy,
-                    **mean.to_dict(),
-                }
-            )
-    check = Check("losses against the whole distance, largest relative error", off, 1e-9, "<=")
-    return rows, [check]
-
-
-def advice_rows(data: Path, days: int) -> tuple[list[dict[str, Any]], list[Check]]:
-    """Ratios while the advice goes from the truth to its mirror image."""
-    policies = {
+#: How the real instances of each problem are made.
+INSTANCES = {"scaling.job": jobs_of, "scaling.cluster": clusters_of, "routing.sites": sites_of}
+#: What the instances call their real forecasts.
+FORECASTS = {"routing.sites": "published"}
+#: Policies of the losses, where not the usual ones.
+LOSING = {"scaling.cluster": ["fcfs", "carbonscaler", "wait-awhile", "opportunity-price"]}
+#: Policies of the advice.
+ADVISED: dict[str, Mapping[str, str | Policy]] = {
+    "scaling.job": {
         "ro-advice, trust 0.2": RoAdvice(0.2),
         "ro-advice, trust 0.8": RoAdvice(0.8),
         "clip, trust 0.5": Clip(0.5),
         "carbonscaler": "carbonscaler",
         "roro": "roro",
-    }
-    curve = om.advice_curve(jobs_of(data, days), policies).frame
-    mean = curve.set_index(["policy", "share"])["mean"]
-    proven = curve.dropna(subset="proven_worst")
+    },
+    "scaling.cluster": {
+        name: name for name in ("opportunity-price", "carbonscaler", "wait-awhile", "fcfs")
+    },
+    "routing.sites": {name: name for name in ("heron", "reactive", "weighted-round-robin")},
+}
+
+
+def losses_of(problem: str, instances: list[Instance]) -> Gaps:
+    """Losses of policies under real forecasts."""
+    return om.gaps(instances, LOSING.get(problem), forecast=FORECASTS.get(problem, "vintages"))
+
+
+def advice_of(problem: str, instances: list[Instance]) -> AdviceCurve:
+    """Ratios while the advice goes from the truth to its mirror image."""
+    return om.advice_curve(instances, ADVISED[problem])
+
+
+def loss_rows(
+    many: Mapping[str, list[Instance]],
+) -> tuple[list[dict[str, Any]], list[Check]]:
+    """Mean losses per policy as shares of the optimum, and whether they sum to the whole."""
+    rows: list[dict[str, Any]] = []
+    off = 0.0
+    for problem, instances in many.items():
+        found = losses_of(problem, instances)
+        frame = found.frame
+        summed = frame["optimum"] + frame[list(LOSSES)].sum(axis=1)
+        off = max(off, float((abs(summed - frame["total"]) / frame["total"]).max()))
+        head = {"part": "losses", "problem": problem, "instances": frame["instance"].nunique()}
+        rows += [
+            {**head, "planner": found.planner, **_named(row)}
+            for row in found.shares().to_dict("records")
+        ]
+    check = Check("losses against the whole distance, largest relative error", off, 1e-9, "<=")
+    return rows, [check]
+
+
+def advice_rows(
+    many: Mapping[str, list[Instance]],
+) -> tuple[list[dict[str, Any]], list[Check]]:
+    """Ratios by the quality of the advice, and what must hold of them."""
+    rows: list[dict[str, Any]] = []
+    frames = {name: advice_of(name, instances).frame for name, instances in many.items()}
+    for name, frame in frames.items():
+        rows += [
+            {"part": "advice", "problem": name, **_named(row)} for row in frame.to_dict("records")
+        ]
+    mean = frames["scaling.job"].set_index(["policy", "share"])["mean"]
+    proven = pd.concat(frames.values()).dropna(subset="proven_worst")
     over = float((proven["worst"] / proven["proven_worst"]).max()) if len(proven) else 0.0
     checks = [
         Check(
@@ -153,4 +165,20 @@ def advice_rows(data: Path, days: int) -> tuple[list[dict[str, Any]], list[Check
         ),
         Check("worst ratio over the worst proven limit", over, 1.0 + 1e-9, "<="),
     ]
-    return [{"part": "advice", **row} for row in curve.to_dict("records")], checks
+    return rows, checks
+
+
+def draw(many: Mapping[str, list[Instance]], folder: Path) -> list[Path]:
+    """A picture of the losses and one of the advice for each problem."""
+    return [
+        found.save(folder / f"{kind}-{problem}.png")
+        for problem, instances in many.items()
+        for kind, found in (
+            ("gaps", losses_of(problem, instances)),
+            ("advice", advice_of(problem, instances)),
+        )
+    ]
+
+
+def _named(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}

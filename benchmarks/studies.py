@@ -1,16 +1,19 @@
 """What a study costs beyond its cells, and what studies find on real forecasts.
 
     python benchmarks/studies.py [--quick] [--json FILE]
+    python benchmarks/studies.py --pictures FOLDER [--quick]
 
 Engines: one set of cells over all problems, in this process, on two processes, and on a dask
 scheduler with two workers over TCP; the same table, the rate, and what a cell costs beyond its
 solve or replay. Losses: horizon, forecast and commitment on real vintages of forecasts. Advice:
 consistency and robustness. Adversary: the worst instances that a search finds. Scenarios: sizes
-of wind sites for hundreds of them, by mpi-sppy on two MPI ranks.
+of wind sites for hundreds of them, by mpi-sppy on two MPI ranks. With --pictures only the losses
+and the advice are computed, and drawn: one picture each per problem.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,13 +22,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import _harness
 import numpy as np
 import pandas as pd
 from _harness import Check, Options, Report, shared_data
-from _studies_forecasts import advice_rows, loss_rows
+from _studies_forecasts import INSTANCES, advice_rows, draw, loss_rows
 from _studies_hedging import rows_and_checks as hedging_rows
 
 import optmodels as om
@@ -245,10 +249,11 @@ def measure(options: Options) -> Report:
     data = shared_data()
     size = QUICK if options.quick else FULL
     report = Report()
+    real = {name: make(data, size.days) for name, make in INSTANCES.items()}
     shown = {
         "Engines": partial(engine_rows, size, options.seed),
-        "Losses on real forecasts, shares of the optimum": partial(loss_rows, data, size.days),
-        "Advice, from perfect to adversarial": partial(advice_rows, data, size.days),
+        "Losses on real forecasts, shares of the optimum": partial(loss_rows, real),
+        "Advice, from perfect to adversarial": partial(advice_rows, real),
         "Worst cases by search": partial(search_rows, size, options.seed),
         "Sizes for many scenarios": partial(hedging_rows, data, options.quick),
     }
@@ -268,8 +273,26 @@ def measure(options: Options) -> Report:
     return report
 
 
+def draw_pictures(argv: Sequence[str]) -> int:
+    """Draw losses and advice on real forecasts."""
+    parser = argparse.ArgumentParser(prog="studies", description="Losses and advice, drawn.")
+    parser.add_argument("--pictures", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true", help="few instances")
+    given = parser.parse_args(argv)
+    size = QUICK if given.quick else FULL
+    data = shared_data()
+    for path in draw(
+        {name: make(data, size.days) for name, make in INSTANCES.items()}, given.pictures
+    ):
+        print(path)
+    return 0
+
+
 def run(argv: Sequence[str] | None = None) -> int:
     """Run as a command."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if "--pictures" in given:
+        return draw_pictures(given)
     return _harness.main("studies", measure, "What studies cost, and what they find.", argv)
 
 

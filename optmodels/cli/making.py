@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ from optmodels.words import carbon_record, carbon_sentence, counts_carbon
 
 if TYPE_CHECKING:
     from optmodels.instance import Instance
-    from optmodels.traces import Cleaning, Trace
+    from optmodels.traces import Cleaning, Trace, Vintages
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class _Cut:
     seeded: bool
 
 
-_READING = ("format", "zone", "quantity", "unit", "tz")
+_READING = ("format", "zone", "quantity", "unit", "tz", "time_column", "value_column")
 _CUTS = {
     "scaling.job": _Cut(
         needed=("format", "start", "hours", "work", "switching"),
@@ -40,10 +41,11 @@ _CUTS = {
         seeded=False,
     ),
     "scaling.cluster": _Cut(
-        needed=("format", "start", "hours", "jobs"),
+        needed=("format", "start", "hours"),
         allowed=(
-            *("job_unit", "jobs_from", "past_hours", "capacity", "utilisation", "elasticity"),
+            *("jobs", "job_unit", "jobs_from", "past_hours", "capacity", "utilisation", "elasticity"),
             *("most_servers", "least_hours", "server_kw", "start_kwh", "slot_minutes"),
+            "vintages",
         ),
         seeded=True,
     ),
@@ -74,6 +76,12 @@ def generate(
     ] = None,
     unit: Annotated[str | None, typer.Option(help="Unit of the trace's values.")] = None,
     tz: Annotated[str | None, typer.Option(help="Zone of naive times.")] = None,
+    time_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of times of a file of your own.")
+    ] = None,
+    value_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of carbon of a file of your own.")
+    ] = None,
     start: Annotated[
         str | None, typer.Option(help="Begin of the instance, such as 2022-06-01T00:00Z.")
     ] = None,
@@ -110,7 +118,10 @@ def generate(
     work_max: Annotated[float | None, typer.Option(help="Longest possible work.")] = None,
     work_predicted: Annotated[float | None, typer.Option(help="Predicted work.")] = None,
     jobs: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Job trace: arrival_time,length,cpus.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Job trace: arrival_time,length,cpus; without it jobs are drawn."
+        ),
     ] = None,
     job_unit: Annotated[
         str | None, typer.Option(help="Unit of the job trace: hours or seconds.")
@@ -177,7 +188,15 @@ def generate(
         "ambiguous": ambiguous,
         "nonexistent": nonexistent,
     }
-    reading = {"format": format, "zone": zone, "quantity": quantity, "unit": unit, "tz": tz}
+    reading = {
+        "format": format,
+        "zone": zone,
+        "quantity": quantity,
+        "unit": unit,
+        "tz": tz,
+        "time_column": time_column,
+        "value_column": value_column,
+    }
     own = {
         "start": start,
         "hours": hours,
@@ -210,7 +229,7 @@ def generate(
     if carbon is None:
         if given:
             raise UsageError(
-                f"{_flag(next(iter(given)))} needs a trace. Fix: give --carbon FILE, or --size "
+                f"{flag(next(iter(given)))} needs a trace. Fix: give --carbon FILE, or --size "
                 "name=value for a synthetic instance."
             )
         from optmodels import api
@@ -219,20 +238,30 @@ def generate(
     else:
         if size:
             raise UsageError("--size is for synthetic instances; --carbon draws nothing.")
-        instance = _from_trace(problem, carbon, given, cleaning, seed)
+        policy = check_given(problem, given, cleaning, seed)
+        trace = read_trace(carbon, given, policy)
+        instance = cut_from(problem, trace, carbon, given, policy, seed)
     instance.save(out, table_format=table_format, overwrite=overwrite)
     if json:
-        print_json(
-            {
-                "problem": instance.problem,
-                "path": str(out),
-                "fingerprint": instance.fingerprint,
-                "origin": instance.origin,
-                "carbon": carbon_record(instance),
-                "rows": {name: len(frame) for name, frame in instance.tables.items()},
-            }
-        )
+        print_json(made_record(instance, out))
         return
+    show_made(instance, out)
+
+
+def made_record(instance: Instance, out: Path) -> dict[str, Any]:
+    """An instance folder that was made, in one record."""
+    return {
+        "problem": instance.problem,
+        "path": str(out),
+        "fingerprint": instance.fingerprint,
+        "origin": instance.origin,
+        "carbon": carbon_record(instance),
+        "rows": {name: len(frame) for name, frame in instance.tables.items()},
+    }
+
+
+def show_made(instance: Instance, out: Path) -> None:
+    """The same in words."""
     typer.echo(repr(instance))
     if counts_carbon(instance):
         typer.echo(f"  counts the {carbon_sentence(instance)}")
@@ -264,54 +293,73 @@ def export(
     typer.echo(f"The model of {instance.name} is saved in {file}")
 
 
-def _from_trace(
-    problem: str,
-    carbon: Path,
-    given: dict[str, Any],
-    cleaning: dict[str, Any],
-    seed: int | None,
-) -> Instance:
-    """The instance that the problem's room `from_trace` cuts out of a trace."""
+def check_given(
+    problem: str, given: Mapping[str, Any], cleaning: Mapping[str, Any], seed: int | None
+) -> Cleaning:
+    """The policy of cleaning, once all options are known to fit the problem.
+
+    Raises
+    ------
+    UsageError
+        The problem has no instances from traces, or options are missing or of another one.
+    """
     from optmodels import registry
-    from optmodels.traces import Cleaning, read_carbon
+    from optmodels.traces import Cleaning
 
     found = registry.problem(problem)
     if found.name not in _CUTS:
         raise UsageError(
-            f"Instances of {found.name} cannot be cut from a carbon trace. Fix: leave --carbon out."
+            f"Instances of {found.name} cannot be cut from a carbon trace; those of "
+            f"{' and '.join(_CUTS)} can. Fix: leave --carbon out."
         )
     cut = _CUTS[found.name]
     if seed is not None and not cut.seeded:
         raise UsageError("--seed is for synthetic instances; --carbon draws nothing.")
     known = {*_READING, *cleaning, *cut.needed, *cut.allowed}
-    foreign = [_flag(name) for name in given if name not in known]
+    foreign = [flag(name) for name in given if name not in known]
     if foreign:
-        raise UsageError(f"{', '.join(foreign)}: no option of a {found.name} from a trace.")
-    lacking = [_flag(name) for name in cut.needed if name not in given]
+        raise UsageError(
+            f"{', '.join(foreign)}: no option of a {found.name} from a trace. Fix: leave that out."
+        )
+    lacking = [flag(name) for name in cut.needed if name not in given]
     if lacking:
-        raise UsageError(f"--carbon also needs {', '.join(lacking)}.")
-    room = import_module(f"optmodels.{found.name}.from_trace")
-    policy = Cleaning(**{name: given[name] for name in cleaning if name in given})
-    trace = read_carbon(
-        carbon,
-        given["format"],
-        zone=given.get("zone"),
-        quantity=given.get("quantity"),
-        unit=given.get("unit"),
-        tz=given.get("tz"),
-        cleaning=policy,
-    )
-    command = _command(found.name, carbon, given, seed)
-    arguments = _ARGUMENTS[found.name](given, trace, policy)
-    if cut.seeded:
-        arguments["seed"] = seed or 0
+        raise UsageError(
+            f"--carbon also needs {', '.join(lacking)}. Fix: see the examples of `optmodels "
+            "generate --help`; `optmodels new` asks for what it needs."
+        )
+    return Cleaning(**{name: given[name] for name in cleaning if name in given})
+
+
+def read_trace(carbon: Path, given: Mapping[str, Any], policy: Cleaning) -> Trace:
+    """The carbon trace that options of reading describe."""
+    from optmodels.traces import read_carbon
+
+    options = {name: given.get(name) for name in _READING if name != "format"}
+    return read_carbon(carbon, given["format"], cleaning=policy, **options)
+
+
+def cut_from(
+    problem: str,
+    trace: Trace,
+    carbon: Path,
+    given: Mapping[str, Any],
+    policy: Cleaning,
+    seed: int | None,
+) -> Instance:
+    """The instance that the problem's room `from_trace` cuts out of a trace."""
+    arguments = _ARGUMENTS[problem](given, trace, policy, seed or 0)
+    command = _command(problem, carbon, given, seed)
+    room = import_module(f"optmodels.{problem}.from_trace")
     instance: Instance = room.from_trace(trace, tz=given.get("tz"), command=command, **arguments)
     return instance
 
 
-def _job_arguments(given: dict[str, Any], trace: Trace, policy: Cleaning) -> dict[str, Any]:
+def _job_arguments(
+    given: Mapping[str, Any], trace: Trace, policy: Cleaning, seed: int
+) -> dict[str, Any]:
     """What `optmodels.scaling.job.from_trace` takes beside the trace."""
-    from optmodels.traces import read_profile, read_vintages
+    del seed
+    from optmodels.traces import read_profile
 
     names = {
         **{name: name for name in ("start", "hours", "work", "rate_cap", "history_days")},
@@ -324,13 +372,22 @@ def _job_arguments(given: dict[str, Any], trace: Trace, policy: Cleaning) -> dic
     if "profile" in given:
         arguments["profile"] = read_profile(given["profile"])
     if "vintages" in given:
-        arguments["vintages"] = read_vintages(
-            given["vintages"], zone=trace.zone, quantity=trace.quantity, cleaning=policy
-        )
+        arguments["vintages"] = _vintages(given, trace, policy)
     return arguments
 
 
-def _cluster_arguments(given: dict[str, Any], trace: Trace, policy: Cleaning) -> dict[str, Any]:
+def _vintages(given: dict[str, Any], trace: Trace, policy: Cleaning) -> Vintages:
+    """Real forecasts of the same zone and quantity as the trace."""
+    from optmodels.traces import read_vintages
+
+    return read_vintages(
+        given["vintages"], zone=trace.zone, quantity=trace.quantity, cleaning=policy
+    )
+
+
+def _cluster_arguments(
+    given: Mapping[str, Any], trace: Trace, policy: Cleaning, seed: int
+) -> dict[str, Any]:
     """What `optmodels.scaling.cluster.from_trace` takes beside the trace."""
     del trace, policy
     from optmodels.traces import read_jobs
@@ -339,6 +396,20 @@ def _cluster_arguments(given: dict[str, Any], trace: Trace, policy: Cleaning) ->
     skipped = ("format", "jobs", "job_unit", "jobs_from")
     names = [name for name in (*cut.needed, *cut.allowed) if name not in skipped]
     arguments = {name: given[name] for name in names if name in given}
+    arguments["seed"] = seed
+    if "jobs" not in given:
+        foreign = [flag(name) for name in ("job_unit", "jobs_from") if name in given]
+        if foreign:
+            raise UsageError(f"{', '.join(foreign)} is about a job trace. Fix: give --jobs FILE.")
+        from optmodels.scaling.cluster.drawn import drawn_jobs
+
+        time = given["hours"] + given.get("past_hours", 0.0)
+        load = {name: given[name] for name in ("capacity", "utilisation") if name in given}
+        arguments["jobs"] = drawn_jobs(seed, time, **load)
+        arguments["jobs_source"] = "drawn jobs, none of them measured"
+        # So many jobs were drawn as fit the servers; the servers then follow from the jobs.
+        arguments.pop("capacity", None)
+        return arguments
     if "jobs_from" in given:
         arguments["jobs_from_hours"] = given["jobs_from"]
     arguments["jobs"] = read_jobs(given["jobs"], unit=given.get("job_unit"))
@@ -349,15 +420,16 @@ def _cluster_arguments(given: dict[str, Any], trace: Trace, policy: Cleaning) ->
 _ARGUMENTS = {"scaling.job": _job_arguments, "scaling.cluster": _cluster_arguments}
 
 
-def _command(problem: str, carbon: Path, given: dict[str, Any], seed: int | None) -> str:
+def _command(problem: str, carbon: Path, given: Mapping[str, Any], seed: int | None) -> str:
     """The command that makes the instance again; files by their names, wherever they are."""
     words = ["optmodels", "generate", problem, "OUT", "--carbon", carbon.name]
     words += [] if seed is None else ["--seed", str(seed)]
     for name, value in given.items():
         text = value.name if isinstance(value, Path) else str(value)
-        words += [_flag(name), text.removesuffix(".0") if isinstance(value, float) else text]
+        words += [flag(name), text.removesuffix(".0") if isinstance(value, float) else text]
     return shlex.join(words)
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """The option of a name."""
     return "--" + name.replace("_", "-")

@@ -32,7 +32,9 @@ from optmodels.scaling.cluster.load import (
     queue_table,
 )
 from optmodels.scaling.cluster.profile_facts import ELASTICITIES, profile_table, workloads_of
+from optmodels.scaling.vintages import forecast_table
 from optmodels.traces.trace import CARBON, Trace
+from optmodels.traces.vintages import Vintages
 
 UTILISATION = 0.5
 LEAST_HOURS = 1.0
@@ -61,6 +63,7 @@ def from_trace(
     late_factor: float = 1.0,
     slot_minutes: float | None = None,
     tz: str | dt.tzinfo | None = None,
+    vintages: Vintages | None = None,
     seed: int = 0,
     jobs_source: str = "job trace",
     name: str | None = None,
@@ -103,6 +106,8 @@ def from_trace(
         averaged; by default the step itself.
     tz
         Zone of a naive `start`.
+    vintages
+        Real forecasts, of which those that speak of the slots are kept.
     seed
         Seed of the kinds of jobs and of the draw of jobs.
     jobs_source
@@ -115,8 +120,8 @@ def from_trace(
     Raises
     ------
     InputError
-        A trace does not cover the time, or has too few jobs for the load, or a number is out of
-        range.
+        A trace or the forecasts do not cover the time, or a trace has too few jobs for the load,
+        or a number is out of range.
     UsageError
         `start` is naive without `tz` or off the grid, or `hours`, `past_hours` or `slot_minutes`
         do not fit the grid.
@@ -175,7 +180,12 @@ def from_trace(
         notes.append("mean lengths of the queues are those of the whole job trace: no past")
     tables["queues"] = queue_table(known, step_h)
     slots = max(round(hours / step_h), present.last_due(step_h))
-    tables["carbon"] = _rows(_until(grid, begin, slots * step_h, hours))
+    horizon = _until(grid, begin, slots * step_h, hours)
+    tables["carbon"] = _rows(horizon.frame)
+    if vintages is not None:
+        tables["forecast"] = forecast_table(vintages, horizon)
+        notes.append(f"forecasts: {vintages.source}")
+        notes += [note for note in vintages.report if note not in notes]
     parameters = {
         "capacity": capacity,
         "server_kw": server_kw,
@@ -280,10 +290,10 @@ def _load(
     return Load(slot, length_h, kinds[rng.integers(0, len(kinds), len(slot))])
 
 
-def _until(grid: Trace, begin: pd.Timestamp, hours: float, arrivals_h: float) -> pd.DataFrame:
+def _until(grid: Trace, begin: pd.Timestamp, hours: float, arrivals_h: float) -> Trace:
     """The carbon trace until the last job must be done."""
     if begin + pd.Timedelta(hours=hours) <= grid.end:
-        return grid.window(begin, hours).frame
+        return grid.window(begin, hours)
     raise InputError(
         Flaw(
             f"is when the last job must be done, but the trace of {grid.zone} has ended by then",

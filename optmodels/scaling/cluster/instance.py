@@ -33,6 +33,7 @@ from optmodels.instance import Instance
 from optmodels.policy import FloatArray, frozen
 from optmodels.scaling.cluster.checks import job_flaws, profile_flaws, reach_flaws
 from optmodels.scaling.spacing import spacing_flaws
+from optmodels.scaling.vintages import ForecastRow, forecast_flaws, newest_issued
 from optmodels.schema import Parameters, Place, Row, Table, column
 
 IntArray = NDArray[np.int64]
@@ -177,8 +178,9 @@ class ClusterInstance(Instance):
     """Frozen data of a cluster of elastic batch jobs.
 
     Tables: ``carbon`` (one row per slot, up to the last slot that a job may need), ``jobs``,
-    ``queues``, ``profiles``, and optionally ``past_carbon`` with ``past_jobs``: an earlier time of
-    the same cluster, from which policies may learn.
+    ``queues``, ``profiles``, and optionally ``past_carbon`` with ``past_jobs``, an earlier time of
+    the same cluster, from which policies may learn, and ``forecast``, real forecasts of the carbon
+    intensity.
     """
 
     problem: ClassVar[str] = "scaling.cluster"
@@ -193,6 +195,9 @@ class ClusterInstance(Instance):
             CarbonRow, ("time",), "Carbon intensity of an earlier time.", required=False
         ),
         "past_jobs": Table(JobRow, ("job",), "Jobs of that earlier time.", required=False),
+        "forecast": Table(
+            ForecastRow, ("issue_time", "time"), "Real forecasts by issue time.", required=False
+        ),
     }
 
     @classmethod
@@ -207,6 +212,8 @@ class ClusterInstance(Instance):
         for name in ("carbon", "past_carbon"):
             if name in tables:
                 flaws += spacing_flaws(tables[name]["time"], step, places[name])
+        if "forecast" in tables:
+            flaws += forecast_flaws(tables["forecast"], places["forecast"])
         unsound = profile_flaws(tables["profiles"], parameters.capacity, places["profiles"])
         flaws += unsound
         for jobs, carbon in (("jobs", "carbon"), ("past_jobs", "past_carbon")):
@@ -301,6 +308,12 @@ class ClusterInstance(Instance):
         if "past_carbon" not in self._tables:
             return frozen(np.empty(0))
         return frozen(self._tables["past_carbon"]["carbon_g_per_kwh"])
+
+    def vintages(self) -> FloatArray | None:
+        """Real forecasts as a (T, T) table: row t holds the newest values issued by slot t."""
+        if "forecast" not in self._tables:
+            return None
+        return newest_issued(self._tables["forecast"], self.times)
 
     def _jobs_of(self, name: str) -> Jobs:
         table = self._tables[name].sort_values(["arrival_slot", "job"], kind="stable")

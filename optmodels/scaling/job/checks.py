@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from optmodels.errors import Flaw
@@ -69,19 +68,3 @@ def profile_flaws(profile: pd.DataFrame, p: JobParameters, place: Place) -> list
         allowed = f"at most {rows['servers'].max():g}, the largest of the profile"
         flaws.append(Flaw("is too large", field="rate_cap", value=p.rate_cap, allowed=allowed))
     return flaws
-
-
-def forecast_flaws(forecast: pd.DataFrame, place: Place) -> list[Flaw]:
-    """Forecasts of what has already happened."""
-    late = np.flatnonzero((forecast["issue_time"] > forecast["time"]).to_numpy())
-    return [
-        Flaw(
-            "was issued after the time it speaks of",
-            file=place.file,
-            row=place.row(int(i)),
-            field="issue_time",
-            value=forecast["issue_time"].iloc[i].isoformat(),
-            allowed=f"at most {forecast['time'].iloc[i].isoformat()}",
-        )
-        for i in late
-    ]

@@ -13,10 +13,11 @@ import math
 
 import pandas as pd
 
-from optmodels.errors import Flaw, InputError, UsageError, shorten
+from optmodels.errors import UsageError, shorten
 from optmodels.scaling.job.instance import LOWEST_WINDOW_SHARE, JobInstance
+from optmodels.scaling.vintages import forecast_table
 from optmodels.traces.trace import CARBON, Trace
-from optmodels.traces.vintages import FORECAST, Vintages
+from optmodels.traces.vintages import Vintages
 
 HISTORY_DAYS = 30.0
 _DAY = pd.Timedelta(days=1)
@@ -115,7 +116,7 @@ def from_trace(
     if profile is not None:
         tables["profile"] = _profile(profile)
     if vintages is not None:
-        tables["forecast"] = _forecast(vintages, horizon)
+        tables["forecast"] = forecast_table(vintages, horizon)
         notes.append(f"forecasts: {vintages.source}")
         notes += [note for note in vintages.report if note not in notes]
     parameters = {
@@ -147,31 +148,6 @@ def _profile(given: pd.DataFrame) -> pd.DataFrame:
     if "servers" not in given.columns:
         return given
     kept: pd.DataFrame = given[given["servers"] != 0].reset_index(drop=True)
-    return kept
-
-
-def _forecast(vintages: Vintages, horizon: Trace) -> pd.DataFrame:
-    """The forecasts that speak of the horizon."""
-    if vintages.quantity != horizon.quantity:
-        raise UsageError(
-            f"The forecasts are of {vintages.quantity} and the trace of {horizon.quantity} carbon "
-            "intensity. Fix: read both with the same quantity."
-        )
-    if horizon.step != pd.Timedelta(hours=1):
-        raise UsageError("Forecasts come in steps of one hour. Fix: take slots of 60 min.")
-    frame = vintages.frame[FORECAST].rename(CARBON).reset_index()
-    inside = frame["time"].isin(horizon.frame.index) & (frame["issue_time"] <= frame["time"])
-    if not inside.any():
-        raise InputError(
-            Flaw(
-                "holds no forecast of the horizon",
-                file=vintages.source,
-                value=f"{horizon.start:%Y-%m-%d %H:%M} .. {horizon.end:%Y-%m-%d %H:%M} UTC",
-                allowed=f"issued {vintages.issue_times[0]:%Y-%m-%d} .. "
-                f"{vintages.issue_times[-1]:%Y-%m-%d} UTC",
-            )
-        )
-    kept: pd.DataFrame = frame[inside].reset_index(drop=True)
     return kept
 
 

@@ -26,12 +26,12 @@ from optmodels.errors import Flaw
 from optmodels.instance import Instance
 from optmodels.policy import FloatArray, frozen
 from optmodels.scaling.job.checks import (
-    forecast_flaws,
     parameter_flaws,
     profile_flaws,
 )
 from optmodels.scaling.job.profile import ScalingProfile, upper_hull
 from optmodels.scaling.spacing import spacing_flaws
+from optmodels.scaling.vintages import ForecastRow, forecast_flaws, newest_issued
 from optmodels.schema import Parameters, Place, Row, Table, column
 
 # The ratio of the window bounds enters every competitive ratio; a single hour of carbon-free power
@@ -108,14 +108,6 @@ class ProfileRow(Row):
     servers: float = column("number of servers", unit="servers", gt=0, le=_LARGEST)
     throughput: float = column("work done in a slot", unit="work/slot", ge=0, le=_LARGEST)
     power_kw: float = column("power drawn", unit="kW", gt=0, le=_LARGEST)
-
-
-class ForecastRow(Row):
-    """One value of a real forecast."""
-
-    issue_time: AwareDatetime = column("when the forecast was issued, UTC")
-    time: AwareDatetime = column("start of the slot it speaks of, UTC")
-    carbon_g_per_kwh: float = column("forecast carbon intensity", unit="g/kWh", ge=0, le=_LARGEST)
 
 
 @dataclass(frozen=True)
@@ -334,27 +326,10 @@ class JobInstance(Instance):
         return self.parameters.work_min is not None
 
     def vintages(self) -> FloatArray | None:
-        """Real forecasts as a (T, T) table: row t holds the newest values issued by slot t.
-
-        A newer issue replaces an older one where it speaks; NaN where nothing was issued.
-        """
+        """Real forecasts as a (T, T) table: row t holds the newest values issued by slot t."""
         if "forecast" not in self._tables:
             return None
-        frame = self._tables["forecast"]
-        times = self.times
-        valid = times.get_indexer(pd.DatetimeIndex(frame["time"]))
-        issued = times.searchsorted(pd.DatetimeIndex(frame["issue_time"]), side="left")
-        values = frame["carbon_g_per_kwh"].to_numpy()
-        table = np.full((times.size, times.size), np.nan)
-        newest = np.full(times.size, np.nan)
-        # Rows are sorted by issue time, so a later issue overwrites an earlier one.
-        first = np.searchsorted(issued, np.arange(times.size + 1))
-        for slot in range(times.size):
-            rows = np.arange(first[slot], first[slot + 1])
-            rows = rows[valid[rows] >= 0]
-            newest[valid[rows]] = values[rows]
-            table[slot] = newest
-        return table
+        return newest_issued(self._tables["forecast"], self.times)
 
     def model(self) -> Any:
         """The job as an ordinary Pyomo model, to edit or to give to another solver."""

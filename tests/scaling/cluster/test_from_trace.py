@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import optmodels as om
 from optmodels.errors import InputError, UsageError
+from optmodels.scaling.cluster import series
 from optmodels.scaling.cluster.from_trace import from_trace
 from optmodels.scaling.cluster.instance import ClusterInstance
 from optmodels.scaling.cluster.profile_facts import workloads_of
-from optmodels.traces import Trace, read_carbon, read_jobs
+from optmodels.traces import Cleaning, Trace, Vintages, read_carbon, read_jobs, read_vintages
 
 DAYS = 40
 START = "2022-01-05T00:00Z"
@@ -194,3 +196,65 @@ def test_public_traces(shared_data: Path) -> None:
     past = made.past_jobs
     assert past is not None
     assert 0.4 < past.length.sum() / (150 * 336) < 0.5
+
+
+def test_forecasts_of_the_slots_are_kept() -> None:
+    """The newest value issued by a slot is what policies are told in it; others are refused.
+
+    A table by valid time alone would tell a policy what was issued later.
+    """
+    issues = pd.to_datetime(["2022-01-04T00:00Z", "2022-01-05T02:00Z"])
+    hours = pd.date_range("2022-01-05", periods=30, freq="h", tz="UTC")
+    index = pd.MultiIndex.from_product([issues, hours], names=["issue_time", "time"])
+    values = np.repeat([5.0, 7.0], len(hours))
+    frame = pd.DataFrame({"forecast_g_per_kwh": values, "actual_g_per_kwh": 6.0}, index=index)
+    known = Vintages(frame, "XX", "lifecycle", "made-up")
+    made = made_of(steady(1), vintages=known)
+    table = made.vintages()
+    assert table is not None
+    assert table.shape == (made.slots, made.slots)
+    assert (table[:2, :30] == 5.0).all()
+    assert (table[2:, 2:30] == 7.0).all()
+    assert np.isnan(table[:, 30:]).all()
+    assert made_of(steady(1)).vintages() is None
+    told = series(made)
+    assert told.vintages is not None
+    assert told.default == "perfect"
+    with pytest.raises(InputError, match="no forecast of the horizon"):
+        made_of(steady(1), vintages=known, start="2022-01-09T00:00Z")
+    with pytest.raises(UsageError, match="same quantity"):
+        made_of(steady(1), vintages=Vintages(frame, "XX", "direct", "made-up"))
+
+
+def test_a_forecast_of_the_past_is_refused() -> None:
+    """A row that was issued after the time that it speaks of is named."""
+    made = made_of(steady(1))
+    late = pd.DataFrame(
+        {
+            "issue_time": [made.times[3]],
+            "time": [made.times[2]],
+            "carbon_g_per_kwh": [1.0],
+        }
+    )
+    with pytest.raises(InputError, match="issued after the time it speaks of"):
+        ClusterInstance(
+            made.parameters.model_dump(), {**made.tables, "forecast": late}, name="late"
+        )
+
+
+def test_losses_under_published_forecasts(shared_data: Path) -> None:
+    """A cluster with CarbonCast's forecasts: losses sum to the whole, forecasts cost something."""
+    [file] = (shared_data / "carbon" / "carboncast" / "CISO").glob("*lifecycle*")
+    vintages = read_vintages(file, cleaning=Cleaning(doubled_day="repair"))
+    made = from_trace(
+        vintages.actual(),
+        read_jobs(shared_data / "cluster_traces" / "gaia" / "azure-100k.csv.gz"),
+        start="2021-09-01T00:00Z",
+        hours=48,
+        capacity=10,
+        vintages=vintages,
+    )
+    found = om.gaps(made, ["fcfs", "wait-awhile"], forecast="vintages").frame
+    losses = found[["horizon_loss", "forecast_loss", "commitment_loss"]].sum(axis=1)
+    assert (found["optimum"] + losses).to_numpy() == pytest.approx(found["total"].to_numpy())
+    assert (found["forecast_loss"] != 0).all()
