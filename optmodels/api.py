@@ -13,7 +13,7 @@ from optmodels.errors import AuditError, Flaw, InputError, UsageError
 from optmodels.folder import BLOCK, read_descriptor
 from optmodels.instance import Instance
 from optmodels.plan import STATUSES, Plan
-from optmodels.plan_file import read_plan
+from optmodels.plan_file import StoredPlan, read_plan
 
 #: Largest relative difference between the objective that a plan file claims and the audited one.
 CLAIM_TOLERANCE = 1e-9
@@ -133,16 +133,36 @@ def check(instance: Instance | str | Path, plan: str | Path) -> Plan:
     AuditError
         The plan breaks a limit, claims a cost that is not its own, or a bound above it.
     """
-    inst = _instance(instance)
-    stored = read_plan(plan)
-    if stored.fingerprint != inst.fingerprint:
+    return audited(_instance(instance), read_plan(plan), Path(plan).name)
+
+
+def audited(instance: Instance, stored: StoredPlan, source: str) -> Plan:
+    """Plan that somebody has stored, audited against its instance.
+
+    Parameters
+    ----------
+    instance
+        The instance that it should answer.
+    stored
+        Its decisions and claims.
+    source
+        Where it comes from, for messages: the name of a file.
+
+    Raises
+    ------
+    InputError
+        The plan belongs to another instance, or its status is none of a plan.
+    AuditError
+        The plan breaks a limit, claims a cost that is not its own, or a bound above it.
+    """
+    if stored.fingerprint != instance.fingerprint:
         raise InputError(
             Flaw(
                 "belongs to another instance",
-                file=Path(plan).name,
+                file=source,
                 field="fingerprint",
                 value=stored.fingerprint[:12],
-                allowed=f"{inst.fingerprint[:12]} ({inst.name})",
+                allowed=f"{instance.fingerprint[:12]} ({instance.name})",
                 cause="the instance was changed after the plan was made",
                 fix="solve the instance again",
             )
@@ -151,17 +171,17 @@ def check(instance: Instance | str | Path, plan: str | Path) -> Plan:
         raise InputError(
             Flaw(
                 "is not the status of a plan",
-                file=Path(plan).name,
+                file=source,
                 field="status",
                 value=stored.claims["status"],
                 allowed=" or ".join(STATUSES),
             )
         )
-    audit = registry.problem(inst.problem).audit(inst, stored.tables)
-    audited = Plan(
-        problem=inst.problem,
-        instance=inst.name,
-        fingerprint=inst.fingerprint,
+    audit = registry.problem(instance.problem).audit(instance, stored.tables)
+    plan = Plan(
+        problem=instance.problem,
+        instance=instance.name,
+        fingerprint=instance.fingerprint,
         maker=str(stored.claims["maker"]),
         status=str(stored.claims["status"]),
         bound=stored.claims["bound"],
@@ -170,19 +190,19 @@ def check(instance: Instance | str | Path, plan: str | Path) -> Plan:
         provenance=stored.provenance,
     )
     claimed, bound = stored.claims["objective"], stored.claims["bound"]
-    slack = CLAIM_TOLERANCE * abs(audited.objective)
-    if not abs(claimed - audited.objective) <= slack:
+    slack = CLAIM_TOLERANCE * abs(plan.objective)
+    if not abs(claimed - plan.objective) <= slack:
         raise AuditError(
-            f"The plan claims an objective of {claimed:.12g} {audited.cost.unit}; its decisions "
-            f"cost {audited.objective:.12g} {audited.cost.unit}."
+            f"The plan claims an objective of {claimed:.12g} {plan.cost.unit}; its decisions "
+            f"cost {plan.objective:.12g} {plan.cost.unit}."
         )
     # A bound cannot be proven again from the plan alone, but it can be seen to be wrong.
-    if bound is not None and not bound <= audited.objective + slack:
+    if bound is not None and not bound <= plan.objective + slack:
         raise AuditError(
-            f"The plan claims a lower bound of {bound:.12g} {audited.cost.unit}, above its own "
-            f"cost of {audited.objective:.12g} {audited.cost.unit}."
+            f"The plan claims a lower bound of {bound:.12g} {plan.cost.unit}, above its own "
+            f"cost of {plan.objective:.12g} {plan.cost.unit}."
         )
-    return registry.bind(inst, audited)
+    return registry.bind(instance, plan)
 
 
 def _instance(given: Instance | str | Path) -> Instance:

@@ -24,7 +24,7 @@ FLOORS = (
     {"registry", "rolling"},
     {"scaling", "rightsizing", "routing", "placement", "ensembles"},
     {"api", "comparison"},
-    {"trade_off", "studies"},
+    {"trade_off", "studies", "interop"},
     {"reports"},
     {"cli"},
     {"__main__"},

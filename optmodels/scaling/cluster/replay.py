@@ -334,6 +334,15 @@ class ClusterEnvironment:
         )
 
     @property
+    def latest(self) -> Schedule:
+        """What ran in the slot before; rows are jobs, oldest first."""
+        if not self._log or self._log[-1][1] != self._slot - 1:
+            nothing = np.empty(0, dtype=np.int64)
+            return Schedule(nothing, nothing, nothing, np.empty(0))
+        job, slot, servers, share = self._log[-1]
+        return Schedule(job.copy(), np.full(len(job), slot), servers.copy(), share.copy())
+
+    @property
     def schedule(self) -> Schedule:
         """What has run so far."""
         if not self._log:
