@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from optmodels.solver import LinearModel, export_model
-from optmodels.solver.export import safe_names
+from optmodels.solver.export import CONSTANT, safe_names
 from optmodels.solver.labels import place_text
 
 _DIGITS = 1e-11
@@ -98,7 +98,13 @@ def read_back(model: LinearModel, folder: Path, suffix: str) -> LinearModel:
     highs.setOptionValue("output_flag", False)
     assert highs.readModel(str(path)) == highspy.HighsStatus.kOk
     lp = highs.getLp()
-    columns = dict(zip(safe_names(model.columns, model.labels.column), range(10**9), strict=False))
+    # A last column of cost 1 times the constant of the objective, where there is one.
+    size = model.columns + 1
+
+    def column_of(place):
+        return model.labels.column(place) if place < model.columns else (CONSTANT, None)
+
+    columns = dict(zip(safe_names(size, column_of), range(size), strict=True))
     rows = dict(zip(safe_names(model.rows, model.labels.row), range(10**9), strict=False))
     column_places = np.array([columns[name] for name in lp.col_names_], dtype=int)
     # An LP file has two rows for one with two limits.
@@ -113,10 +119,10 @@ def read_back(model: LinearModel, folder: Path, suffix: str) -> LinearModel:
     read.data[second[read.indices]] = 0.0
     read.eliminate_zeros()
     read = read.tocoo()
-    shape = (model.rows, model.columns)
+    shape = (model.rows, size)
     placed = sp.coo_array(
         (read.data, (row_places[read.coords[0]], column_places[read.coords[1]])), shape=shape
-    ).tocsc()
+    ).tocsc()[:, :-1]
 
     def spread(values, places, size, outside):
         whole = np.full(size, outside, dtype=np.array(outside).dtype)
@@ -125,7 +131,7 @@ def read_back(model: LinearModel, folder: Path, suffix: str) -> LinearModel:
 
     kinds = list(lp.integrality_) or [highspy.HighsVarType.kContinuous] * lp.num_col_
     whole = [kind == highspy.HighsVarType.kInteger for kind in kinds]
-    integer = spread(whole, column_places, model.columns, False)
+    integer = spread(whole, column_places, size, False)[:-1]
     # HiGHS writes no marker before a column without entries: it takes the kind of the last one.
     idle = np.diff(model.starts) == 0
     integer[idle] = model.integer[idle]
@@ -133,17 +139,22 @@ def read_back(model: LinearModel, folder: Path, suffix: str) -> LinearModel:
     lower[:], upper[:] = -np.inf, np.inf
     np.maximum.at(lower, row_places, lp.row_lower_)
     np.minimum.at(upper, row_places, lp.row_upper_)
+    cost = spread(lp.col_cost_, column_places, size, 0.0)
+    column_lower = spread(lp.col_lower_, column_places, size, 0.0)
+    column_upper = spread(lp.col_upper_, column_places, size, np.inf)
+    if cost[-1]:
+        assert column_lower[-1] == column_upper[-1] == 1
     return LinearModel(
-        cost=spread(lp.col_cost_, column_places, model.columns, 0.0),
+        cost=cost[:-1],
         starts=placed.indptr.astype(np.int32),
         indices=placed.indices.astype(np.int32),
         coefficients=placed.data,
         row_lower=lower,
         row_upper=upper,
-        column_lower=spread(lp.col_lower_, column_places, model.columns, 0.0),
-        column_upper=spread(lp.col_upper_, column_places, model.columns, np.inf),
+        column_lower=column_lower[:-1],
+        column_upper=column_upper[:-1],
         integer=integer,
-        offset=lp.offset_,
+        offset=lp.offset_ + cost[-1],
         maximize=lp.sense_ == highspy.ObjSense.kMaximize,
         labels=model.labels,
     )

@@ -55,6 +55,23 @@ def test_round_trip(name: str, suffix: str, tmp_path: Path) -> None:
     assert abs(value) == pytest.approx(abs(solve_model(model).objective), rel=1e-6)
 
 
+@pytest.mark.parametrize("suffix", [".mps", ".lp"])
+def test_constant_is_a_fixed_column(suffix: str, tmp_path: Path) -> None:
+    """A constant of the objective is the cost of a column fixed at 1, and nowhere else.
+
+    As the right-hand side of the objective CBC would subtract it and GLPK add it.
+    """
+    model = dispatch()
+    model.cost.set_value(model.cost.expr + 1000)
+    highs = read_back(export_model(model, tmp_path / f"model{suffix}"))
+    lp = highs.getLp()
+    place = list(lp.col_names_).index("constant")
+    assert (lp.offset_, lp.col_cost_[place]) == (0, 1000)
+    assert (lp.col_lower_[place], lp.col_upper_[place]) == (1, 1)
+    value = highs.getInfo().objective_function_value
+    assert value == pytest.approx(solve_model(model).objective, rel=1e-9)
+
+
 def test_names_are_the_models(tmp_path: Path) -> None:
     """flow[a,1] becomes flow_a_1, in columns and rows."""
     text = export_model(dispatch(), tmp_path / "a.lp").read_text(encoding="utf-8")
