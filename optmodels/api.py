@@ -27,6 +27,11 @@ def load(path: str | Path) -> Instance:
     path
         Folder with a ``datapackage.json`` whose block ``optmodels`` names the problem.
 
+    Returns
+    -------
+    Instance
+        Of the class of its problem, validated completely.
+
     Raises
     ------
     InputError
@@ -52,6 +57,11 @@ def generate(problem: str, *, seed: int = 0, **size: object) -> Instance:
         Seed of every random choice: the same seed gives the same instance.
     size
         Size arguments of the problem's generator (see ``optmodels list``).
+
+    Returns
+    -------
+    Instance
+        Of the class of the problem; its `origin` names the command that makes it again.
 
     Raises
     ------
@@ -93,6 +103,11 @@ def solve(
     options
         Further options of the solver by their own names; unknown ones are refused.
 
+    Returns
+    -------
+    Plan
+        Audited decisions; ``bound`` is proven, and ``gap`` says how far off the plan may be.
+
     Raises
     ------
     InfeasibleError
@@ -118,13 +133,36 @@ def solve(
 
 
 def explain(instance: Instance | str | Path) -> list[str]:
-    """Say in the words of the problem which limits conflict; empty if none do."""
+    """Say in the words of the problem which limits conflict; empty if none do.
+
+    Parameters
+    ----------
+    instance
+        An instance, or the path of its folder.
+
+    Returns
+    -------
+    list of str
+        One sentence per conflict; empty where the instance can be solved.
+    """
     inst = _instance(instance)
     return registry.problem(inst.problem).explain(inst)
 
 
 def check(instance: Instance | str | Path, plan: str | Path) -> Plan:
     """Audit the plan in a file against its instance.
+
+    Parameters
+    ----------
+    instance
+        The instance, or the path of its folder.
+    plan
+        File of the plan, as `Plan.save` writes it.
+
+    Returns
+    -------
+    Plan
+        The decisions of the file with their own audit; nothing else in it is believed.
 
     Raises
     ------

@@ -73,7 +73,13 @@ class Comparison:
     baseline: str
 
     def records(self) -> list[dict[str, Any]]:
-        """Rows as plain values for JSON; what is not known, or infinite, is None."""
+        """Rows as plain values for JSON; what is not known, or infinite, is None.
+
+        Returns
+        -------
+        list of dict
+            One mapping per row; what is not a finite number is None.
+        """
         return [
             {
                 str(k): None if isinstance(v, float) and not np.isfinite(v) else v
@@ -92,6 +98,11 @@ class Comparison:
             each cost is made of).
         ax
             Axes to draw into; by default those of a new figure, higher the more rows there are.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure, to be shown or saved.
 
         Raises
         ------
@@ -161,6 +172,11 @@ def compare(
     optimum
         Plan of the oracle where it is known already.
 
+    Returns
+    -------
+    Comparison
+        Table and plans, the optimum first; what was left out stands in ``skipped``.
+
     Raises
     ------
     UsageError
@@ -169,6 +185,9 @@ def compare(
         The instance has no plan at all.
     AuditError
         A policy made a plan that breaks a limit.
+    SolverError
+        A policy is better than the proven optimum, or crosses a limit that is proven for it: one of
+        the two is wrong.
     """
     if seed < 0:
         raise UsageError(f"The seed is {seed}; allowed: a whole number from 0.")

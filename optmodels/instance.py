@@ -188,6 +188,18 @@ class Instance:
     def replace(self, *, name: str | None = None, **changes: object) -> Self:
         """Make a changed copy: parameters by name, tables by name; None leaves one out.
 
+        Parameters
+        ----------
+        name
+            Label of the new instance; by default made from its fingerprint.
+        changes
+            Parameters by name, and tables by name as frames; a table set to None is left out.
+
+        Returns
+        -------
+        Instance
+            A new instance of the same class, validated; this one stays as it is.
+
         Raises
         ------
         InputError
@@ -206,6 +218,16 @@ class Instance:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read an instance folder of this problem.
+
+        Parameters
+        ----------
+        path
+            The instance folder.
+
+        Returns
+        -------
+        Instance
+            Validated completely, named after its folder.
 
         Raises
         ------
@@ -250,6 +272,11 @@ class Instance:
         overwrite
             Whether an instance folder that exists may be replaced.
 
+        Returns
+        -------
+        Path
+            The folder.
+
         Raises
         ------
         UsageError
@@ -273,7 +300,13 @@ class Instance:
         return Path(path)
 
     def to_frame(self) -> pd.DataFrame:
-        """Parameters as a frame: name, value, unit, meaning."""
+        """Parameters as a frame: name, value, unit, meaning.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per parameter that has a value.
+        """
         model = type(self.parameters).model_fields
         rows = [
             (name, value, unit_of(model[name]) or "", model[name].description)

@@ -269,11 +269,23 @@ class Plan:
         return max(0.0, self.objective - self.bound) / max(abs(self.objective), 1e-12)
 
     def to_frame(self) -> pd.DataFrame:
-        """The main table of decisions, the first of `tables`."""
+        """The main table of decisions, the first of `tables`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A copy; its columns are those of the problem, with units in their names.
+        """
         return next(iter(self.tables.values())).copy()
 
     def summary(self) -> dict[str, object]:
-        """The plan in one flat record, as the command line prints it."""
+        """The plan in one flat record, as the command line prints it.
+
+        Returns
+        -------
+        dict
+            Problem, instance, maker, status, objective, bound, gap, cost columns and seconds.
+        """
         return {
             "problem": self.problem,
             "instance": self.instance,
@@ -291,6 +303,11 @@ class Plan:
 
     def require_instance(self, instance: Instance) -> None:
         """Refuse an instance that this plan is not for.
+
+        Parameters
+        ----------
+        instance
+            The instance that the plan should answer.
 
         Raises
         ------
@@ -339,6 +356,16 @@ class Plan:
 
     def save(self, path: str | Path) -> Path:
         """Write the plan to one JSON file, all or nothing; numbers keep every digit.
+
+        Parameters
+        ----------
+        path
+            File to write; JSON, whatever its ending.
+
+        Returns
+        -------
+        Path
+            The file.
 
         Raises
         ------

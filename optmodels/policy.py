@@ -91,11 +91,29 @@ class Policy(ABC):
 
     @abstractmethod
     def reset(self, header: Any) -> None:
-        """Start a new run on the instance that the header describes."""
+        """Start a new run on the instance that the header describes.
+
+        Parameters
+        ----------
+        header
+            What is known in advance: prices, limits, lengths if they are granted; `replay.py` of
+            each problem says what it holds.
+        """
 
     @abstractmethod
     def decide(self, observation: Observation) -> Any:
-        """Decide for the slot that is about to start."""
+        """Decide for the slot that is about to start.
+
+        Parameters
+        ----------
+        observation
+            What has been revealed by now, how far the run has come, and the forecast issued now.
+
+        Returns
+        -------
+        object
+            The action, in the terms of the problem: servers for a job, say.
+        """
 
 
 class Environment(Protocol):

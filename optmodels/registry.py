@@ -234,7 +234,13 @@ def bind(instance: Instance, plan: Plan) -> Plan:
 
 
 def problems() -> tuple[str, ...]:
-    """Names of all problems."""
+    """Names of all problems.
+
+    Returns
+    -------
+    tuple of str
+        Such as "scaling.job".
+    """
     return tuple(_MODULES)
 
 

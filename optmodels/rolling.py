@@ -80,6 +80,16 @@ PER_WINDOW = Seam("per window")
 def carried(*parameters: str) -> Seam:
     """Seam of a constraint whose parameters hold, in each window, what the past has left.
 
+    Parameters
+    ----------
+    parameters
+        Names of the parameters that hold it.
+
+    Returns
+    -------
+    Seam
+        Says which parameters the window gets anew.
+
     Raises
     ------
     UsageError
@@ -91,7 +101,18 @@ def carried(*parameters: str) -> Seam:
 
 
 def refused(reason: str) -> Seam:
-    """Seam of a constraint that has no meaning in a window."""
+    """Seam of a constraint that has no meaning in a window.
+
+    Parameters
+    ----------
+    reason
+        Why, in words that a user reads.
+
+    Returns
+    -------
+    Seam
+        A formulation with such a constraint is not rolled.
+    """
     return Seam("refused", reason=reason)
 
 
@@ -358,6 +379,11 @@ class RollingHorizon(Policy):
 def check_seams(problem: WindowProblem) -> None:
     """Refuse seams that name nothing in the formulation, and formulations with a refused one.
 
+    Parameters
+    ----------
+    problem
+        The problem, with its formulation and seams.
+
     Raises
     ------
     UsageError
@@ -379,6 +405,13 @@ def check_seams(problem: WindowProblem) -> None:
 def check_coupling(problem: WindowProblem, model: LinearModel) -> None:
     """Refuse a window whose rows tie slots together without a declared seam.
 
+    Parameters
+    ----------
+    problem
+        The problem, with its sets of slots and seams.
+    model
+        Matrix of a window.
+
     Raises
     ------
     UsageError
@@ -399,6 +432,18 @@ def coupling(model: LinearModel, slot_sets: Sequence[str]) -> list[str]:
 
     A row does if its variables belong to two slots, or to one slot and to none: a variable without
     a slot (or with two of them) is shared by several.
+
+    Parameters
+    ----------
+    model
+        Matrix of a window.
+    slot_sets
+        Names of the sets whose labels are slots.
+
+    Returns
+    -------
+    list of str
+        Names of the constraints.
     """
     none, unused = -1, -2
     slot = np.full(model.columns, none)

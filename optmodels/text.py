@@ -137,6 +137,11 @@ def read_delimited(
     subject
         What was being read, for the head of the message.
 
+    Returns
+    -------
+    RawTable
+        Header and rows as text, every row as long as the header.
+
     Raises
     ------
     InputError

@@ -127,6 +127,18 @@ def with_nodes(options: Mapping[str, object] | None, nodes: int) -> dict[str, ob
 
     Where nobody gives a time limit, an answer must not depend on the speed of the machine: a search
     that would take too long ends by nodes, which are the same everywhere, and not by the clock.
+
+    Parameters
+    ----------
+    options
+        Options of the solver by their own names, or None.
+    nodes
+        Number of nodes after which a search ends.
+
+    Returns
+    -------
+    dict
+        A new mapping.
     """
     return {"mip_max_nodes": nodes, **(options or {})}
 

@@ -58,13 +58,35 @@ class AdviceCurve:
     study: Study
 
     def plot(self, ax: Axes | None = None) -> Figure:
-        """Mean ratio over the share, with intervals and the proven limits."""
+        """Mean ratio over the share, with intervals and the proven limits.
+
+        Parameters
+        ----------
+        ax
+            Axes to draw on; by default a figure of its own.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure, to be shown or saved.
+        """
         from optmodels.studies.drawing import draw_advice
 
         return draw_advice(self, ax)
 
     def save(self, path: str | Path) -> Path:
-        """Write the rows as .csv, or the drawing as .png, .svg or .pdf."""
+        """Write the rows as .csv, or the drawing as .png, .svg or .pdf.
+
+        Parameters
+        ----------
+        path
+            File to write; its ending says what.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
         return save_result(Path(path), self.frame, self.plot)
 
     def __repr__(self) -> str:
@@ -102,6 +124,11 @@ def advice_curve(
         Of noise and random policies.
     executor, workers, store
         As for `study`.
+
+    Returns
+    -------
+    AdviceCurve
+        Mean ratios by policy and share of the way from the truth, with proven limits.
 
     Raises
     ------

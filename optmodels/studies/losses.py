@@ -62,18 +62,46 @@ class Gaps:
     study: Study
 
     def shares(self) -> pd.DataFrame:
-        """Mean losses per policy as shares of the optimum of each instance."""
+        """Mean losses per policy as shares of the optimum of each instance.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per policy: each loss as a share of the optimum.
+        """
         relative = self.frame[[*LOSSES, "unproven"]].div(self.frame["optimum"], axis=0)
         return relative.groupby(self.frame["policy"], sort=False).mean().reset_index()
 
     def plot(self, ax: Axes | None = None) -> Figure:
-        """Waterfall from the optimum to each policy, means over the instances."""
+        """Waterfall from the optimum to each policy, means over the instances.
+
+        Parameters
+        ----------
+        ax
+            Axes to draw on; by default a figure of its own.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure, to be shown or saved.
+        """
         from optmodels.studies.drawing import draw_gaps
 
         return draw_gaps(self, ax)
 
     def save(self, path: str | Path) -> Path:
-        """Write the rows as .csv, or the drawing as .png, .svg or .pdf."""
+        """Write the rows as .csv, or the drawing as .png, .svg or .pdf.
+
+        Parameters
+        ----------
+        path
+            File to write; its ending says what.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
         return save_result(Path(path), self.frame, self.plot)
 
     def __repr__(self) -> str:
@@ -110,6 +138,11 @@ def gaps(
         Of noisy forecasts and random policies.
     executor, workers, store
         As for `study`.
+
+    Returns
+    -------
+    Gaps
+        One row per instance and policy: the optimum, the three losses, and the total they sum to.
 
     Raises
     ------

@@ -76,6 +76,16 @@ class Study:
     def of(self, problem: str | None = None) -> pd.DataFrame:
         """Rows of one problem, without the columns of others.
 
+        Parameters
+        ----------
+        problem
+            Name of the problem; may be left out where the study has one only.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per cell of that problem.
+
         Raises
         ------
         UsageError
@@ -93,13 +103,41 @@ class Study:
         return rows[[name for name in rows if name in fixed or not rows[name].isna().all()]]
 
     def summary(self, problem: str | None = None, value: str = "ratio") -> pd.DataFrame:
-        """Mean of a column per policy with its bootstrap interval over instances."""
+        """Mean of a column per policy with its bootstrap interval over instances.
+
+        Parameters
+        ----------
+        problem
+            Name of the problem; may be left out where the study has one only.
+        value
+            Column that is averaged, such as "ratio" or "total".
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per policy: number of instances, mean, ends of the interval, 95th percentile, worst.
+        """
         return confidence.summary(self._valued(problem, value), value)
 
     def against(
         self, policy: str, problem: str | None = None, value: str = "ratio"
     ) -> pd.DataFrame:
-        """Paired differences of all policies to one; "better" where the interval says so."""
+        """Paired differences of all policies to one; "better" where the interval says so.
+
+        Parameters
+        ----------
+        policy
+            Name of the policy that the others are compared with.
+        problem
+            Name of the problem; may be left out where the study has one only.
+        value
+            Column that is compared; less is better.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per other policy: number of instances, mean difference, its interval, verdict.
+        """
         return confidence.against(self._valued(problem, value), policy, value)
 
     def plot(
@@ -116,6 +154,11 @@ class Study:
             "savings" (against the problem's baseline).
         ax
             Axes to draw into, which take the first panel only; by default those of a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure, to be shown or saved.
 
         Raises
         ------
@@ -136,6 +179,16 @@ class Study:
     def save(self, path: str | Path) -> Path:
         """Write the table, all or nothing: CSV or Parquet by the ending of the name.
 
+        Parameters
+        ----------
+        path
+            File to write, ending in .csv or .parquet.
+
+        Returns
+        -------
+        Path
+            The file.
+
         Raises
         ------
         UsageError
@@ -148,7 +201,13 @@ class Study:
         return write_table(self.frame, Path(path))
 
     def records(self) -> list[dict[str, Any]]:
-        """Rows as plain values for JSON, each with the columns of its problem; unknown is None."""
+        """Rows as plain values for JSON, each with the columns of its problem; unknown is None.
+
+        Returns
+        -------
+        list of dict
+            One mapping per cell.
+        """
         return [
             {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in row.items()}
             for row in self.rows

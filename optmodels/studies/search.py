@@ -144,6 +144,11 @@ def adversary(
     options
         Of the problem's space.
 
+    Returns
+    -------
+    Worst
+        The instance found, simplified, with how bad it is and how it was found.
+
     Raises
     ------
     UsageError

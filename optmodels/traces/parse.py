@@ -99,6 +99,11 @@ def parse_times(
     subject
         What was being read, for the head of the message.
 
+    Returns
+    -------
+    pandas.DatetimeIndex
+        One instant per cell, in UTC.
+
     Raises
     ------
     InputError
@@ -218,6 +223,11 @@ def parse_numbers(
         Return NaN for cells that stand for "no value" instead of refusing them.
     subject
         What was being read, for the head of the message.
+
+    Returns
+    -------
+    numpy.ndarray
+        One 64-bit number per cell, shape (n,).
 
     Raises
     ------

@@ -172,6 +172,16 @@ def class_mix(requests: pd.DataFrame, classes: LengthClasses | None = None) -> p
 def mean_rate(requests: pd.DataFrame) -> float:
     """Requests per second from the first to the last request.
 
+    Parameters
+    ----------
+    requests
+        Requests as `read_requests` gives them.
+
+    Returns
+    -------
+    float
+        Requests per second [1/s].
+
     Raises
     ------
     InputError

@@ -157,6 +157,11 @@ def read_vintages(
     leads
         Rows per block.
 
+    Returns
+    -------
+    Vintages
+        Forecasts by issue time in g/kWh, with the values that came true.
+
     Raises
     ------
     InputError

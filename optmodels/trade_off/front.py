@@ -77,11 +77,23 @@ class Frontier:
     options: Mapping[str, object] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
-        """The points, one a row; see `frame`."""
+        """The points, one a row; see `frame`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A copy: both objectives and what the points are, in the order of the front.
+        """
         return self.frame.copy()
 
     def record(self) -> dict[str, Any]:
-        """The front as plain values for JSON."""
+        """The front as plain values for JSON.
+
+        Returns
+        -------
+        dict
+            Objectives, points, lines and the uncertainty, as JSON holds them.
+        """
         return {
             "problem": self.problem,
             "instance": self.instance,
@@ -102,6 +114,11 @@ class Frontier:
         ----------
         ax
             Axes to draw into; by default those of a new figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure, to be shown or saved.
         """
         from optmodels.trade_off.drawing import draw
 
@@ -109,6 +126,16 @@ class Frontier:
 
     def save(self, path: str | Path) -> Path:
         """Write the points as .csv, or the drawing as .png, .svg or .pdf.
+
+        Parameters
+        ----------
+        path
+            File to write; its ending says what.
+
+        Returns
+        -------
+        Path
+            The file.
 
         Raises
         ------
@@ -118,7 +145,13 @@ class Frontier:
         return save_result(Path(path), self.frame, self.plot)
 
     def lines(self) -> tuple[str, str]:
-        """Head and foot of the printed front: the question, and what is proven."""
+        """Head and foot of the printed front: the question, and what is proven.
+
+        Returns
+        -------
+        tuple of str
+            Head and foot.
+        """
         a, b = self.objectives
         points = len(self.frame)
         head = f"{self.instance} ({self.problem}): {a} against {b}, {points} "
