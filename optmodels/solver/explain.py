@@ -141,6 +141,8 @@ def explain_model(
         A cone programme, unknown component in `weights`, weights that are not positive.
     NoSolutionError
         The time ended before the conflict was known.
+    SolverError
+        The solver failed.
     """
     limits = Limits(time_limit_s=time_limit_s)
     linear = linear_only(model, "Explanation", data)

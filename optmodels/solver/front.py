@@ -34,6 +34,11 @@ def compile_model(model: Any, data: object = None) -> LinearModel | ConicProblem
         Data of an AbstractModel: named arrays (see `optmodels.solver.template.data`), for which
         most formulations are compiled without making Pyomo's objects, or Pyomo's own forms.
 
+    Returns
+    -------
+    LinearModel or ConicProblem
+        Matrices of the model, with labels that lead back to its names.
+
     Raises
     ------
     UsageError

@@ -115,7 +115,7 @@ class Study:
         Returns
         -------
         pandas.DataFrame
-            One row per policy: number of instances, mean, ends of the interval, 95th percentile, worst.
+            One row per policy: instances, mean, ends of the interval, 95th percentile, worst.
         """
         return confidence.summary(self._valued(problem, value), value)
 

@@ -282,6 +282,8 @@ def rate_shape(rates: pd.Series[float], *, periods: int, period_seconds: float) 
     InputError
         Rates that are negative or infinite, all missing or all zero, or that end before the
         periods do.
+    UsageError
+        Fewer than one period, or periods without length.
     """
     clock = np.asarray(rates.index, dtype=np.float64)
     values = rates.to_numpy(dtype=np.float64)

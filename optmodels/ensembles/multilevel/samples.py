@@ -122,6 +122,20 @@ class Samples:
 def split(samples: Samples, shares: Sequence[float], *, seed: Seed) -> tuple[Samples, ...]:
     """Divide samples at random into parts of these shares.
 
+    Parameters
+    ----------
+    samples
+        What is divided.
+    shares
+        Share of each part; they add up to 1.
+    seed
+        Seed of the draws, or a generator.
+
+    Returns
+    -------
+    tuple of Samples
+        One part per share.
+
     Raises
     ------
     InputError
@@ -147,6 +161,22 @@ def split(samples: Samples, shares: Sequence[float], *, seed: Seed) -> tuple[Sam
 
 def noisy_copies(samples: Samples, *, noise_sd: float, copies: int = 1, seed: Seed) -> Samples:
     """The samples several times over, each with normal noise of its own.
+
+    Parameters
+    ----------
+    samples
+        What is copied; it is not changed.
+    noise_sd
+        Standard deviation of the noise on each feature.
+    copies
+        How often each sample comes.
+    seed
+        Seed of the draws, or a generator.
+
+    Returns
+    -------
+    Samples
+        As many times more samples as there are copies.
 
     Raises
     ------
@@ -178,6 +208,26 @@ def prototypes(
     """Synthetic task: each class has several prototypes in the unit cube; samples are noisy ones.
 
     Several styles per class make the classes overlap in a way that no linear rule separates.
+
+    Parameters
+    ----------
+    samples
+        Number of samples.
+    classes
+        Number of classes.
+    features
+        Numbers of each sample.
+    styles
+        Prototypes of each class.
+    noise_sd
+        Standard deviation of the noise around a prototype.
+    seed
+        Seed of the draws, or a generator.
+
+    Returns
+    -------
+    Samples
+        Inputs and labels.
     """
     rng = np.random.default_rng(seed)
     centres = rng.random((classes, styles, features))

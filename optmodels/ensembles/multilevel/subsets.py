@@ -23,6 +23,16 @@ MOST_MEMBERS = 10
 def subsets(members: int) -> tuple[frozenset[int], ...]:
     """All non-empty subsets of the members 0 to `members` - 1, in the order of their numbers.
 
+    Parameters
+    ----------
+    members
+        Number of members.
+
+    Returns
+    -------
+    tuple of frozenset
+        At position n the members whose bits are set in n + 1.
+
     Raises
     ------
     UsageError
@@ -73,6 +83,11 @@ def level_weights(
         trains the exits alone, (0, 0, 1) only the answer of all.
     normalised
         Whether the weights of all subsets add up to 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        One weight per subset, in the order of `subsets`.
 
     Raises
     ------

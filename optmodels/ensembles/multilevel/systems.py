@@ -261,6 +261,17 @@ def compare(
 ) -> pd.DataFrame:
     """Train systems from several seeds and measure every subset of each.
 
+    Parameters
+    ----------
+    task
+        What is learnt, from which samples, by which schedule.
+    judged
+        Samples that the accuracies are measured on.
+    seeds
+        One training per seed and system.
+    systems
+        Names of the systems, of `SYSTEMS`.
+
     Returns
     -------
     One row per system and seed: `members`, `parameters`, `share` (of the reference's parameters),

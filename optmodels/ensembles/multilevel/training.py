@@ -121,12 +121,19 @@ def train(
     hinge
         Penalty on exits that say the same.
 
+    Returns
+    -------
+    Network
+        A new one of the same design.
+
     Raises
     ------
     InputError
         Samples or weights do not fit the ensemble.
     SolverError
         The loss is no longer a number.
+    UsageError
+        `free` names a block that there is not.
     """
     design = network.design
     weights = level_weights(design.members) if weights is None else np.asarray(weights, dtype=float)
