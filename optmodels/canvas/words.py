@@ -21,6 +21,8 @@ _POINTS_PER_INCH = 72.0
 _LARGEST, _SMALLEST, _LINE = 10.0, 3.0, 1.3
 #: Room that a second axis takes with its numbers and its label [points].
 _TWIN = 58.0
+#: Room that numbers and label of the horizontal axis take [points].
+_BELOW = 40.0
 #: Numbers from here on are written without a fraction.
 _WHOLE = 1000.0
 #: Room between a chart and what is written beside it [points].
@@ -159,6 +161,21 @@ def legend_beyond(ax: Axes, twin: Axes | None = None) -> None:
         bbox_transform=place,
         borderaxespad=0.0,
         frameon=False,
+    )
+
+
+def legend_below(ax: Axes) -> None:
+    """A legend in one line below the label of the horizontal axis."""
+    from matplotlib.transforms import ScaledTranslation
+
+    down = ScaledTranslation(0, -_BELOW / _POINTS_PER_INCH, figure_of(ax).dpi_scale_trans)
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(0.0, 0.0),
+        bbox_transform=ax.transAxes + down,
+        borderaxespad=0.0,
+        frameon=False,
+        ncols=len(ax.get_legend_handles_labels()[0]),
     )
 
 

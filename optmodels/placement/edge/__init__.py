@@ -15,6 +15,7 @@ import numpy as np
 from optmodels.canvas import cost_chart
 from optmodels.placement.edge import policies, synthetic
 from optmodels.placement.edge.audit import audit, read_placement
+from optmodels.placement.edge.charts import placement_chart
 from optmodels.placement.edge.instance import EdgeInstance
 from optmodels.placement.edge.limits import explain
 from optmodels.placement.edge.optimum import METHODS, solve
@@ -85,5 +86,5 @@ PROBLEM = Problem(
     baseline="latency-aware",
     objectives=OBJECTIVES,
     weighted=weighted,
-    charts={"costs": cost_chart},
+    charts={"map": placement_chart, "costs": cost_chart},
 )

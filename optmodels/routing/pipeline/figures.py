@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from optmodels.canvas import axes_of, figure_of
+from optmodels.canvas import entitle, figure_of, row_axes
 from optmodels.errors import UsageError
 from optmodels.plan import Plan
 from optmodels.routing.pipeline.audit import decision_of, load_of, steps_of
@@ -234,21 +234,19 @@ def waterfall(
     """
     frame = serving_parts(parts) if isinstance(parts, Serving) else parts
     _require_parts(frame)
-    ax = axes_of(ax)
+    labels = _labels(frame)
+    ax = row_axes(ax, labels)
     ms = frame["ms"].to_numpy(dtype=np.float64)
     starts = np.concatenate([[0.0], np.cumsum(ms)[:-1]])
     rows = np.arange(len(frame))
-    labels = _labels(frame)
     kinds = frame["part"].tolist()
     ax.barh(rows, ms, left=starts, color=[_colour(kind) for kind in kinds], height=0.7)
     for row, start, length in zip(rows, starts, ms, strict=True):
         ax.text(float(start + length), float(row), f" {length:.3g}", va="center", fontsize="small")
-    ax.set_yticks(rows, labels)
-    ax.invert_yaxis()
     ax.set_xlim(0, float(ms.sum()) * _MARGIN)
     ax.set_xlabel(f"time since the request [ms], {ms.sum():.4g} in all")
     if title is not None:
-        ax.set_title(title)
+        entitle(ax, title)
     return figure_of(ax)
 
 

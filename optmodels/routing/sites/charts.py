@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from optmodels.canvas import axes_of, colours, figure_of, legend_beside, time_axis
-from optmodels.errors import UsageError
+from optmodels.canvas import (
+    axes_of,
+    colours,
+    entitle,
+    figure_of,
+    legend_beside,
+    legend_beyond,
+    row_axes,
+    time_axis,
+)
 from optmodels.plan import Plan
 from optmodels.policy import FloatArray
 from optmodels.routing.sites.dispatch import Decisions, read_decisions
@@ -35,10 +43,7 @@ def decisions_of(instance: RoutingInstance, plan: Plan) -> Decisions:
     UsageError
         The plan belongs to another instance.
     """
-    if plan.fingerprint != instance.fingerprint:
-        raise UsageError(
-            f"The plan belongs to '{plan.instance}', not to '{instance.name}' as it is."
-        )
+    plan.require_instance(instance)
     return read_decisions(instance, plan.tables)[0]
 
 
@@ -105,10 +110,8 @@ def site_chart(instance: RoutingInstance, plan: Plan, *, ax: Axes | None = None)
         The plan belongs to another instance.
     """
     found = _balance(instance, plan)
-    made = ax is None
-    ax = axes_of(ax)
-    if made:
-        figure_of(ax).set_figheight(1.5 + 0.35 * max(len(instance.sites), 4))
+    names = [f"{n} ({g:,} GPUs)" for n, g in zip(instance.sites, instance.gpus, strict=True)]
+    ax = row_axes(ax, names)
     used = np.minimum(found.draw_kw, instance.power_kw)
     parts = {
         "wind used": used,
@@ -126,13 +129,10 @@ def site_chart(instance: RoutingInstance, plan: Plan, *, ax: Axes | None = None)
         energy = power.sum(axis=0) * instance.period_hours
         ax.barh(place, energy, left=left, color=shades[name], edgecolor="0.2", label=name)
         left = left + energy
-    ax.set_yticks(
-        place, [f"{n} ({g:,} GPUs)" for n, g in zip(instance.sites, instance.gpus, strict=True)]
-    )
-    ax.invert_yaxis()
     ax.set_xlabel("energy [kWh]")
-    ax.set_title(f"{plan.maker} on {instance.name}")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False)
+    entitle(ax, f"{plan.maker} on {instance.name}")
+    ax.locator_params(axis="x", nbins=6)
+    legend_beyond(ax)
     return figure_of(ax)
 
 
@@ -185,6 +185,6 @@ def _finish(ax: Axes, instance: RoutingInstance, plan: Plan, label: str) -> Figu
     time_axis(ax, _ends(instance))
     ax.set_ylim(bottom=0)
     ax.set_ylabel(label)
-    ax.set_title(f"{plan.maker} on {instance.name}")
+    entitle(ax, f"{plan.maker} on {instance.name}")
     legend_beside(ax)
     return figure_of(ax)
