@@ -58,8 +58,11 @@ def newsvendor_size(gpus_fed: ArrayLike, threshold: float) -> float:
     gpus_fed
         GPUs that the wind can feed in each slot, shape (T,).
     threshold
-        K / v; from 1 on nothing is worth installing.
+        K / v; from 1 on nothing is worth installing, nor where it is infinite: a wind that costs
+        as much as the grid.
     """
+    if threshold >= 1:
+        return 0.0
     fed = np.sort(np.asarray(gpus_fed, dtype=np.float64))
     rank = math.ceil(fed.size * (1 - threshold) - _ROUNDING * fed.size)
     return float(fed[min(rank, fed.size) - 1]) if rank > 0 else 0.0

@@ -70,6 +70,8 @@ def test_extremes() -> None:
     assert break_even_size(fed, 1.0) == 2
     assert break_even_size(fed, 1.01) == 0
     assert newsvendor_size(fed, 1.0) == 0
+    # A wind that costs as much as the grid: no utilisation is enough.
+    assert newsvendor_size(fed, np.inf) == break_even_size(fed, np.inf) == 0
     assert newsvendor_size(fed, 0.5) == 2
     assert newsvendor_size(fed, 0.499) == 5
     assert break_even_size(np.zeros(3), 0.5) == newsvendor_size(np.zeros(3), 0.5) == 0
