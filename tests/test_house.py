@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from optmodels import registry
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "optmodels"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -21,7 +23,7 @@ FLOORS = (
     {"plan_file"},
     {"policy", "forecast"},
     {"solver", "traces", "queueing"},
-    {"registry", "rolling"},
+    {"registry", "rolling", "spacing", "synthesis"},
     {"scaling", "rightsizing", "routing", "placement", "ensembles"},
     {"api", "comparison"},
     {"trade_off", "studies", "interop"},
@@ -77,13 +79,18 @@ def test_imports_point_downwards(path):
 
 
 def test_problems_do_not_know_each_other():
-    """A problem folder imports no other problem's folder."""
+    """A problem folder imports no other problem's folder, nor anything of another family."""
+    folders = {name.replace(".", "/"): f"optmodels.{name}" for name in registry.problems()}
+    families = {name.split(".")[0] for name in registry.problems()}
     for path in MODULES:
-        parts = path.relative_to(PACKAGE).parts
-        # `efficiency` is no problem: it makes jobs of four mechanisms.
-        if parts[0] != "scaling" or len(parts) < 3 or parts[1] == "efficiency":
+        relative = path.relative_to(PACKAGE).as_posix()
+        if relative.split("/")[0] not in families:
             continue
         text = path.read_text(encoding="utf-8")
-        for family in ("job", "cluster"):
-            if family != parts[1]:
-                assert f"optmodels.scaling.{family}" not in text
+        own = relative.split("/")[0]
+        for family in families - {own}:
+            assert f"optmodels.{family}." not in text, f"{relative} knows '{family}'"
+        mine = next((folder for folder in folders if relative.startswith(f"{folder}/")), None)
+        for folder, name in folders.items():
+            if mine is not None and folder != mine:
+                assert f"{name}." not in text, f"{relative} knows '{name}'"

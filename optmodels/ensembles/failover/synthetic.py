@@ -29,7 +29,7 @@ from optmodels.ensembles.failover.load_times import (
     memory_mb,
 )
 from optmodels.ensembles.failover.torchvision import CORE, Fact
-from optmodels.scaling.sizes import Sizes
+from optmodels.synthesis.sizes import Sizes
 
 #: Size arguments of the generator with their defaults.
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -133,6 +133,11 @@ def generate(
     horizon_s
         Time after a failure for which service is counted [s].
 
+    Returns
+    -------
+    FailoverInstance
+        The same seed and sizes give the same instance, to the last digit.
+
     Raises
     ------
     InputError
@@ -232,6 +237,11 @@ def model_table(
         Models of `optmodels.ensembles.failover.torchvision`.
     preset, memory, first_ms
         As for `generate`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per variant: family, memory, accuracy, times and work.
     """
     file_mb = np.array([fact.file_mb for fact in facts])
     gmac = np.array([fact.gmac for fact in facts])

@@ -28,7 +28,7 @@ from scipy.special import ndtri
 from optmodels.ensembles.selection.accuracies import RULES, IntArray
 from optmodels.ensembles.selection.instance import HOLDOUT, VALIDATION, SelectionInstance
 from optmodels.policy import FloatArray
-from optmodels.scaling.sizes import Sizes
+from optmodels.synthesis.sizes import Sizes
 
 #: Size arguments of the generator with their defaults.
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -106,6 +106,11 @@ def generate(
         Rule by which members answer together.
     expected_share
         Weight of the expected accuracy.
+
+    Returns
+    -------
+    SelectionInstance
+        The same seed and sizes give the same instance, to the last digit.
 
     Raises
     ------

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from optmodels.placement.accelerators.instance import AcceleratorsInstance
-from optmodels.scaling.sizes import Sizes
+from optmodels.synthesis.sizes import Sizes
 
 #: Size arguments of the generator with their defaults.
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -112,6 +112,11 @@ def generate(
         Share of every SLO that is held back for what the formulas leave out.
     gpu_memory_mb, tpu_memory_mb
         Memory of a node [MB].
+
+    Returns
+    -------
+    AcceleratorsInstance
+        The same seed and sizes give the same instance, to the last digit.
 
     Raises
     ------

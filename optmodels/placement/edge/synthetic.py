@@ -23,7 +23,7 @@ import pandas as pd
 from optmodels.placement.edge import catalogue
 from optmodels.placement.edge.instance import EdgeInstance, IntArray
 from optmodels.policy import FloatArray
-from optmodels.scaling.sizes import Sizes, begin_of
+from optmodels.synthesis.sizes import Sizes, begin_of
 
 #: Size arguments of the generator with their defaults; None and 0 mean "without".
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -98,6 +98,11 @@ def generate(
         Length of the period [h].
     start
         Its start, with its offset.
+
+    Returns
+    -------
+    EdgeInstance
+        The same seed and sizes give the same instance, to the last digit.
 
     Raises
     ------

@@ -35,8 +35,8 @@ from optmodels.rightsizing.sites.checks import (
     past_flaws,
     power_flaws,
 )
-from optmodels.scaling.spacing import spacing_flaws
 from optmodels.schema import Parameters, Place, Row, Table, column
+from optmodels.spacing import spacing_flaws
 
 HOURS_PER_YEAR = 8760.0
 

@@ -1,6 +1,6 @@
 """Synthetic wind sites: seeded, correlated wind through a turbine's power curve.
 
-The wind is that of `optmodels.scaling.wind_farms`: nothing of it is measured.
+The wind is that of `optmodels.synthesis.wind_farms`: nothing of it is measured.
 
 Only uniform random numbers of PCG64 are drawn and all values are rounded, so that a seed gives the
 same fingerprint on every platform.
@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from optmodels.rightsizing.sites.instance import SitesInstance
-from optmodels.scaling.sizes import Sizes, begin_of
-from optmodels.scaling.solar_grid import ZONE
-from optmodels.scaling.wind_farms import wind_power
+from optmodels.synthesis.sizes import Sizes, begin_of
+from optmodels.synthesis.solar_grid import ZONE
+from optmodels.synthesis.wind_farms import wind_power
 
 #: Size arguments of the generator with their defaults; None and 0 mean "without".
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -115,6 +115,11 @@ def generate(
         Largest share of the demand that may be left to the grid.
     grid_usd_per_kwh
         Price of grid energy [USD/kWh].
+
+    Returns
+    -------
+    SitesInstance
+        The same seed and sizes give the same instance, to the last digit.
 
     Raises
     ------

@@ -23,7 +23,7 @@ import pandas as pd
 from optmodels.routing.pipeline.catalogue import MODELS, ServedModel
 from optmodels.routing.pipeline.instance import PipelineInstance
 from optmodels.routing.pipeline.transport import DEFAULTS, PARSE_US
-from optmodels.scaling.sizes import Sizes
+from optmodels.synthesis.sizes import Sizes
 
 #: Size arguments of the generator with their defaults; None and 0 mean "without".
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -98,6 +98,11 @@ def generate(
         GPU time lost per time of copying.
     in_flight_usd_per_hour
         Price of a request in flight [USD/h].
+
+    Returns
+    -------
+    PipelineInstance
+        The same seed and sizes give the same instance, to the last digit.
 
     Raises
     ------

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from optmodels.errors import Flaw
-from optmodels.scaling.spacing import spacing_flaws
 from optmodels.schema import Place
+from optmodels.spacing import spacing_flaws
 
 if TYPE_CHECKING:
     from optmodels.routing.sites.instance import RoutingParameters

@@ -1,6 +1,6 @@
 """Synthetic requests at wind sites: seeded wind, a day of demand, and a profile by simple laws.
 
-The wind is that of `optmodels.scaling.wind_farms`. Demand swings with the hour of the day of each
+The wind is that of `optmodels.synthesis.wind_farms`. Demand swings with the hour of the day of each
 origin, whose days are shifted against each other, and carries noise that lasts for hours. Classes
 are pairs of an input length and an output length, each short, medium or long (S, M, L).
 
@@ -29,9 +29,9 @@ import pandas as pd
 from optmodels.policy import FloatArray
 from optmodels.routing.sites.instance import RoutingInstance
 from optmodels.routing.sites.profile import IntArray
-from optmodels.scaling.sizes import Sizes, begin_of
-from optmodels.scaling.solar_grid import lasting_noise
-from optmodels.scaling.wind_farms import wind_power
+from optmodels.synthesis.sizes import Sizes, begin_of
+from optmodels.synthesis.solar_grid import lasting_noise
+from optmodels.synthesis.wind_farms import wind_power
 
 #: Size arguments of the generator with their defaults.
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -127,6 +127,11 @@ def generate(
         Time for which a newly configured instance serves nothing [s].
     start
         Start of the first period, with its offset.
+
+    Returns
+    -------
+    RoutingInstance
+        The same seed and sizes give the same instance, to the last digit.
 
     Raises
     ------

@@ -32,9 +32,9 @@ from optmodels.errors import Flaw
 from optmodels.instance import Instance
 from optmodels.policy import FloatArray, frozen
 from optmodels.scaling.cluster.checks import job_flaws, profile_flaws, reach_flaws
-from optmodels.scaling.spacing import spacing_flaws
 from optmodels.scaling.vintages import ForecastRow, forecast_flaws, newest_issued
 from optmodels.schema import Parameters, Place, Row, Table, column
+from optmodels.spacing import spacing_flaws
 
 IntArray = NDArray[np.int64]
 

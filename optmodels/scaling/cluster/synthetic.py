@@ -4,7 +4,7 @@ Jobs arrive independently of each other, more by day than by night (given their 
 arrivals are a Poisson process). Half of them are short, a few run for days; within a queue the
 logarithm of the length is uniform. Each job is of a random kind (`profile_facts`). As many jobs
 arrive as keep a cluster that runs everything at once, each on its fewest servers, at the target
-utilisation. The carbon intensity is that of `optmodels.scaling.solar_grid`; it goes on after the
+utilisation. The carbon intensity is that of `optmodels.synthesis.solar_grid`; it goes on after the
 last arrival until the last job must be done.
 
 The queues, kinds of jobs, the capacity of 150 servers at half of its utilisation and the price of
@@ -38,8 +38,8 @@ from optmodels.scaling.cluster.load import (
     queue_table,
 )
 from optmodels.scaling.cluster.profile_facts import ELASTICITIES, profile_table, workloads_of
-from optmodels.scaling.sizes import Sizes, begin_of
-from optmodels.scaling.solar_grid import NOTE, ZONE, carbon_intensity, local_hours
+from optmodels.synthesis.sizes import Sizes, begin_of
+from optmodels.synthesis.solar_grid import NOTE, ZONE, carbon_intensity, local_hours
 
 CAPACITY = 150
 #: Size arguments of the generator with their defaults.
@@ -137,6 +137,11 @@ def generate(
     mean_g_per_kwh, solar, noise
         Level of the carbon intensity [g/kWh], depth of its valley at noon and size of its noise,
         both as shares of the level.
+
+    Returns
+    -------
+    ClusterInstance
+        The same seed and sizes give the same instance, to the last digit.
 
     Raises
     ------

@@ -30,9 +30,9 @@ from optmodels.scaling.job.checks import (
     profile_flaws,
 )
 from optmodels.scaling.job.profile import ScalingProfile, upper_hull
-from optmodels.scaling.spacing import spacing_flaws
 from optmodels.scaling.vintages import ForecastRow, forecast_flaws, newest_issued
 from optmodels.schema import Parameters, Place, Row, Table, column
+from optmodels.spacing import spacing_flaws
 
 # The ratio of the window bounds enters every competitive ratio; a single hour of carbon-free power
 # in the history must not make it infinite.

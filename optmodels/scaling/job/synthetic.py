@@ -1,6 +1,6 @@
 """Synthetic jobs: a seeded grid with a solar valley, and what may hang on it.
 
-The carbon intensity is that of `optmodels.scaling.solar_grid`. Nothing of it is measured.
+The carbon intensity is that of `optmodels.synthesis.solar_grid`. Nothing of it is measured.
 
 Only uniform random numbers of PCG64 are drawn and all values are rounded, so that a seed gives the
 same fingerprint on every platform.
@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from optmodels.scaling.job.instance import JobInstance
-from optmodels.scaling.sizes import Sizes, begin_of
-from optmodels.scaling.solar_grid import NOTE, ZONE, carbon_intensity, lasting_noise
+from optmodels.synthesis.sizes import Sizes, begin_of
+from optmodels.synthesis.solar_grid import NOTE, ZONE, carbon_intensity, lasting_noise
 
 #: Size arguments of the generator with their defaults; None and 0 mean "without".
 SIZES: Mapping[str, object] = MappingProxyType(
@@ -104,6 +104,11 @@ def generate(
         Depth of the valley of a cloudless noon, as a share of the level, 0 to 1.
     noise
         Size of the noise, as a share of the level, 0 to 1.
+
+    Returns
+    -------
+    JobInstance
+        The same seed and sizes give the same instance, to the last digit.
 
     Raises
     ------

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from optmodels.policy import FloatArray
-from optmodels.scaling.solar_grid import lasting_noise
+from optmodels.synthesis.solar_grid import lasting_noise
 
 # Cut-in, rated and cut-out speed of the turbine, the range of mean speeds, all [m/s], and the
 # spread of the speed as a share of its mean.

@@ -1,0 +1,1 @@
+"""What the generators of synthetic instances share: sizes read with care, grids, wind farms."""
