@@ -42,6 +42,11 @@ def with_events(
     seed
         Seed of the draw of servers.
 
+    Returns
+    -------
+    FailoverInstance
+        The same applications and servers with these failures.
+
     Raises
     ------
     InputError

@@ -129,6 +129,11 @@ def from_predictions(
     **parameters
         Further parameters of the instance.
 
+    Returns
+    -------
+    SelectionInstance
+        Of one application, with what each candidate says of each sample.
+
     Raises
     ------
     InputError
@@ -186,6 +191,11 @@ def from_subsets(
         Names of the application and of the instance.
     **parameters
         Further parameters of the instance.
+
+    Returns
+    -------
+    SelectionInstance
+        Of one application, whose rule is learned.
 
     Raises
     ------

@@ -129,6 +129,11 @@ def judge(
     seed
         Seed of the requests.
 
+    Returns
+    -------
+    Judgement
+        Applications kept and late, by simulation.
+
     Raises
     ------
     UsageError
@@ -183,6 +188,11 @@ def measured(
         Requests of all of them together.
     seed
         Seed of the requests.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Means and standard errors [ms], one number per application of the node.
     """
     order = sorted(range(len(hosted)), key=lambda i: hosted[i].name)
     device = hardware.device(node)

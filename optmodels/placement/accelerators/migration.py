@@ -41,6 +41,18 @@ class Move:
 def with_measured_rates(placement: Placement, rates_per_s: Mapping[str, float]) -> Placement:
     """The placement with the rates that are measured; who is not named keeps its rate.
 
+    Parameters
+    ----------
+    placement
+        Applications by node.
+    rates_per_s
+        Measured requests per second by application [1/s].
+
+    Returns
+    -------
+    Placement
+        The same applications at the same nodes, with these rates.
+
     Raises
     ------
     UsageError
@@ -115,5 +127,18 @@ def next_move(
 
 
 def after(placement: Placement, move: Move) -> Placement:
-    """The placement after a move."""
+    """The placement after a move.
+
+    Parameters
+    ----------
+    placement
+        Applications by node.
+    move
+        Who goes where.
+
+    Returns
+    -------
+    Placement
+        Applications by node after the move.
+    """
     return tuple(moved(placement, move.app, move.target))

@@ -63,6 +63,11 @@ def from_cities(
     parameters
         Further scalar parameters of the instance.
 
+    Returns
+    -------
+    EdgeInstance
+        One site per city, in the zone that it belongs to.
+
     Raises
     ------
     UsageError

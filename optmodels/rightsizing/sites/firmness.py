@@ -60,6 +60,11 @@ def unmet_share(instance: SitesInstance, gpus: FloatArray) -> float:
         The question; batteries and grid connections are not used.
     gpus
         GPUs at each site, shape (S,).
+
+    Returns
+    -------
+    float
+        Share of the demand, 0 to 1.
     """
     fed = np.minimum(instance.power_kw / instance.gpu_kw, gpus).sum(axis=1)
     asked = float(instance.demand.sum())
@@ -78,6 +83,11 @@ def firmest_sizes(instance: SitesInstance, gpus: float, *, tolerance: float = 1e
         GPUs in all, at most what the sites hold.
     tolerance
         Difference between `Firmest.unmet_share` and `Firmest.bound` at which to stop.
+
+    Returns
+    -------
+    Firmest
+        Sizes, what they leave, and how little any sizes could leave.
 
     Raises
     ------

@@ -65,6 +65,11 @@ def cvar(costs: FloatArray, probabilities: FloatArray, level: float) -> float:
         By scenario, shape (K,); the probabilities add up to 1.
     level
         From 0 (the mean) to below 1.
+
+    Returns
+    -------
+    float
+        In the unit of the costs.
     """
     order = np.argsort(costs)[::-1]
     before = np.cumsum(probabilities[order]) - probabilities[order]

@@ -43,6 +43,11 @@ def pieces(instance: SitesInstance, hours: float) -> list[Scenario]:
     hours
         Length of a piece [h]: 8760 for years.
 
+    Returns
+    -------
+    list of Scenario
+        Equally likely.
+
     Raises
     ------
     UsageError
@@ -77,6 +82,11 @@ def independent_sites(
         Length of a piece [h].
     seed
         Seed of the draw. The demand is that of a piece drawn for itself.
+
+    Returns
+    -------
+    list of Scenario
+        Equally likely.
 
     Raises
     ------
@@ -130,6 +140,11 @@ def with_forecast_errors(
     seed
         Seed of the noise.
 
+    Returns
+    -------
+    list of Scenario
+        As many times more, with the probability of each divided.
+
     Raises
     ------
     UsageError
@@ -162,6 +177,18 @@ def as_instance(instance: SitesInstance, scenario: Scenario) -> SitesInstance:
     """A scenario as a question of its own: the same sites and prices, its wind and demand.
 
     Costs in it, times the hours of the instance over its own, are those of the scenario.
+
+    Parameters
+    ----------
+    instance
+        Prices and sites.
+    scenario
+        The series that take the place of its own.
+
+    Returns
+    -------
+    SitesInstance
+        The question as if that scenario came for sure.
 
     Raises
     ------
@@ -197,6 +224,20 @@ def scenario_cost(instance: SitesInstance, own: SitesInstance, fleet: Fleet) -> 
     """Least cost of running a fleet in a scenario given by `as_instance` [USD], audited in numpy.
 
     Infinite where the fleet is not firm enough, or its plan breaks any other limit.
+
+    Parameters
+    ----------
+    instance
+        The question that the fleet answers.
+    own
+        The scenario, by `as_instance`.
+    fleet
+        Sizes that stand.
+
+    Returns
+    -------
+    float
+        Cost [USD].
     """
     try:
         flows = dispatch(own, fleet)
@@ -211,6 +252,20 @@ def scenario_costs(
     instance: SitesInstance, scenarios: Sequence[Scenario], fleet: Fleet
 ) -> FloatArray:
     """Least cost of running a fleet in each scenario [USD], by the audit, shape (K,).
+
+    Parameters
+    ----------
+    instance
+        Prices and sites.
+    scenarios
+        What may come.
+    fleet
+        Sizes that stand in all of them.
+
+    Returns
+    -------
+    numpy.ndarray
+        Cost in each scenario [USD], shape (number of scenarios,).
 
     Raises
     ------

@@ -112,6 +112,11 @@ def sampled_weeks(instance: SitesInstance, count: int, *, seed: int = 0) -> list
     seed
         Seed of the draw.
 
+    Returns
+    -------
+    list of Scenario
+        As many as asked for, equally likely.
+
     Raises
     ------
     UsageError
@@ -151,6 +156,11 @@ def solve_two_stage(
     time_limit_s, mip_gap
         Limits of the solver.
 
+    Returns
+    -------
+    TwoStage
+        Sizes, expected cost and its bound.
+
     Raises
     ------
     InputError
@@ -168,6 +178,20 @@ def expected_cost(instance: SitesInstance, scenarios: Sequence[Scenario], fleet:
     """Expected cost of a fleet that stands, run at least cost in each scenario [USD].
 
     Infinite where it is not firm enough in some scenario.
+
+    Parameters
+    ----------
+    instance
+        Prices and sites.
+    scenarios
+        What may come, with probabilities.
+    fleet
+        Sizes that stand in all of them.
+
+    Returns
+    -------
+    float
+        Probability-weighted cost of the fleet, run at least cost in each scenario [USD].
 
     Raises
     ------
@@ -200,6 +224,11 @@ def stochastic_values(
         As in `solve_two_stage`; slot t of all of them must stand for the same hours.
     time_limit_s, mip_gap
         Limits of each solve. Where there are integers, VSS and EVPI are exact within the gap.
+
+    Returns
+    -------
+    StochasticValues
+        The three expected costs [USD], and their differences.
 
     Raises
     ------
@@ -251,6 +280,13 @@ def _solved(
 
 def check_scenarios(instance: SitesInstance, scenarios: Sequence[Scenario]) -> None:
     """Refuse scenarios that do not fit each other or the instance: every flaw at once.
+
+    Parameters
+    ----------
+    instance
+        The question that they are for.
+    scenarios
+        What is checked.
 
     Raises
     ------

@@ -82,6 +82,11 @@ def rts_gmlc(
     options
         Other arguments of `from_wind`.
 
+    Returns
+    -------
+    RoutingInstance
+        Four wind farms with their forecasts of the day before.
+
     Raises
     ------
     InputError, UsageError
@@ -133,6 +138,11 @@ def balancing_areas(
         As in `from_wind`.
     options
         Other arguments of `from_wind`.
+
+    Returns
+    -------
+    RoutingInstance
+        One site per balancing area.
 
     Raises
     ------

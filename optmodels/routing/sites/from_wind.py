@@ -219,6 +219,11 @@ def fleet_rate(
     classes, profile, links
         Tables of an instance.
 
+    Returns
+    -------
+    float
+        Requests per second [1/s].
+
     Raises
     ------
     InputError

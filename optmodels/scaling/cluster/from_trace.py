@@ -117,6 +117,11 @@ def from_trace(
     command
         The command that makes the instance, for its origin.
 
+    Returns
+    -------
+    ClusterInstance
+        Jobs and carbon intensity cut from the traces.
+
     Raises
     ------
     InputError

@@ -82,6 +82,11 @@ def from_trace(
     command
         The command that makes the instance, for its origin.
 
+    Returns
+    -------
+    JobInstance
+        Carbon intensity, history and forecasts cut from the trace.
+
     Raises
     ------
     InputError
