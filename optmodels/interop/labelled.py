@@ -143,6 +143,11 @@ def from_xarray(instance: Instance, tree: xarray.DataTree) -> Plan:
     tree
         As `to_xarray` gives it.
 
+    Returns
+    -------
+    Plan
+        The decisions of the tree with their own audit.
+
     Raises
     ------
     MissingExtraError

@@ -253,7 +253,20 @@ def fleet_rate(
 
 
 def split_nodes(nodes: int, weights: FloatArray) -> IntArray:
-    """Whole nodes by weight: the largest remainders are rounded up, so that the sum is kept."""
+    """Whole nodes by weight: the largest remainders are rounded up, so that the sum is kept.
+
+    Parameters
+    ----------
+    nodes
+        Number of nodes in all.
+    weights
+        Weight of each site, shape (S,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Nodes of each site, shape (S,).
+    """
     exact = nodes * weights / weights.sum()
     whole: IntArray = np.floor(exact).astype(np.int64)
     missing = nodes - int(whole.sum())
