@@ -36,16 +36,16 @@ def axes_of(ax: Axes | None) -> Axes:
     """The given axes, or those of a new figure."""
     if ax is not None:
         return ax
-    from matplotlib.figure import Figure
+    from optmodels.canvas.sheet import Sheet
 
-    return Figure(figsize=INCHES, layout="constrained").subplots()
+    return Sheet(figsize=INCHES, layout="constrained").subplots()
 
 
 def panels_of(heights: Sequence[float]) -> list[Axes]:
     """Axes of these heights [in], one below the other in a new figure."""
-    from matplotlib.figure import Figure
+    from optmodels.canvas.sheet import Sheet
 
-    figure = Figure(figsize=(INCHES[0], sum(heights)), layout="constrained")
+    figure = Sheet(figsize=(INCHES[0], sum(heights)), layout="constrained")
     made = figure.subplots(len(heights), 1, height_ratios=list(heights), squeeze=False)
     return list(made[:, 0])
 
