@@ -97,7 +97,7 @@ class AdviceCurve:
 
 
 def advice_curve(
-    instances: Sequence[Instance | str | Path],
+    instances: Instance | str | Path | Sequence[Instance | str | Path],
     policies: Sequence[str | Policy] | Mapping[str, str | Policy],
     *,
     kind: str = "adversarial",
@@ -112,7 +112,7 @@ def advice_curve(
     Parameters
     ----------
     instances
-        Instances of one problem, or their folders.
+        One or more instances of one problem, or their folders.
     policies
         Policies; those without a forecast give a level line to compare with.
     kind

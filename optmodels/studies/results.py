@@ -241,7 +241,7 @@ class Study:
 
 
 def study(
-    instances: Sequence[Instance | str | Path],
+    instances: Instance | str | Path | Sequence[Instance | str | Path],
     policies: Sequence[str | Policy] | Mapping[str, str | Policy] | None = None,
     *,
     forecasts: Sequence[str] | Mapping[str, Any] | None = None,
@@ -256,7 +256,7 @@ def study(
     Parameters
     ----------
     instances
-        Instances or their folders, of one problem or several.
+        One or more instances or their folders, of one problem or several.
     policies
         Names, policy objects, or a mapping of labels to either; by default the usual set of each
         problem, from which policies that do not apply are marked as skipped.
@@ -292,7 +292,9 @@ def study(
         raise UsageError(f"workers is {workers}; allowed: a whole number from 1.")
     if workers is not None and executor is not None:
         raise UsageError("Give an executor or a number of workers, not both.")
-    given = [i if isinstance(i, Instance) else api.load(i) for i in instances]
+    # One question is a study of one, not a sequence of letters.
+    many = [instances] if isinstance(instances, Instance | str | Path) else instances
+    given = [one if isinstance(one, Instance) else api.load(one) for one in many]
     wanted = grid(given, policies, forecasts, seeds)
     records: dict[str, Record] = {}
     with ExitStack() as stack:

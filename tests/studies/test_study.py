@@ -321,3 +321,10 @@ def test_values_have_an_identity() -> None:
     others = (1, 1.0, "1", "1.0", True, None, [1], np.ones(1), AtOnce, AtOnce())
     assert len({identity(thing) for thing in others}) == len(others)
     assert identity(np.float64(0.1)) == identity(0.1)
+
+
+def test_one_instance_is_a_study_of_one() -> None:
+    """An instance by itself, or the path of its folder, need no list around it."""
+    instance = om.generate("scaling.job", seed=1)
+    alone = om.study(instance, ["run-now"]).frame
+    pd.testing.assert_frame_equal(alone, om.study([instance], ["run-now"]).frame)
