@@ -24,6 +24,7 @@ COMMANDS = (
     "check",
     "frontier",
     "explain",
+    "new",
     "plot",
     "report",
     "generate",

@@ -14,6 +14,7 @@ from optmodels.cli import (
     making,
     showing,
     solving,
+    starting,
     touring,
     trading,
 )
@@ -61,6 +62,16 @@ _FOLDER = "instances/scaling/job/caiso-48h"
 for command, name, lines in (
     (touring.tour, "tour", ("optmodels tour", "optmodels tour --json")),
     (listing.list_problems, "list", ("optmodels list", "optmodels list --json")),
+    (
+        starting.new,
+        "new",
+        (
+            "optmodels new",
+            "optmodels new scaling.job mine --data carbon.csv --hours 48 --work 12",
+            "optmodels new rightsizing.sites wind --data power.csv --unit MW --tz UTC",
+            "optmodels new placement.edge edge --example",
+        ),
+    ),
     (
         solving.solve,
         "solve",

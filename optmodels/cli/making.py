@@ -43,7 +43,15 @@ _CUTS = {
     "scaling.cluster": _Cut(
         needed=("format", "start", "hours"),
         allowed=(
-            *("jobs", "job_unit", "jobs_from", "past_hours", "capacity", "utilisation", "elasticity"),
+            *(
+                "jobs",
+                "job_unit",
+                "jobs_from",
+                "past_hours",
+                "capacity",
+                "utilisation",
+                "elasticity",
+            ),
             *("most_servers", "least_hours", "server_kw", "start_kwh", "slot_minutes"),
             "vintages",
         ),
@@ -327,6 +335,9 @@ def check_given(
             f"--carbon also needs {', '.join(lacking)}. Fix: see the examples of `optmodels "
             "generate --help`; `optmodels new` asks for what it needs."
         )
+    orphans = [flag(name) for name in ("job_unit", "jobs_from") if name in given]
+    if orphans and "jobs" not in given:
+        raise UsageError(f"{', '.join(orphans)}: about a job trace. Fix: give --jobs FILE.")
     return Cleaning(**{name: given[name] for name in cleaning if name in given})
 
 
@@ -376,7 +387,7 @@ def _job_arguments(
     return arguments
 
 
-def _vintages(given: dict[str, Any], trace: Trace, policy: Cleaning) -> Vintages:
+def _vintages(given: Mapping[str, Any], trace: Trace, policy: Cleaning) -> Vintages:
     """Real forecasts of the same zone and quantity as the trace."""
     from optmodels.traces import read_vintages
 
@@ -389,26 +400,22 @@ def _cluster_arguments(
     given: Mapping[str, Any], trace: Trace, policy: Cleaning, seed: int
 ) -> dict[str, Any]:
     """What `optmodels.scaling.cluster.from_trace` takes beside the trace."""
-    del trace, policy
     from optmodels.traces import read_jobs
 
     cut = _CUTS["scaling.cluster"]
-    skipped = ("format", "jobs", "job_unit", "jobs_from")
+    skipped = ("format", "jobs", "job_unit", "jobs_from", "vintages")
     names = [name for name in (*cut.needed, *cut.allowed) if name not in skipped]
     arguments = {name: given[name] for name in names if name in given}
     arguments["seed"] = seed
+    if "vintages" in given:
+        arguments["vintages"] = _vintages(given, trace, policy)
     if "jobs" not in given:
-        foreign = [flag(name) for name in ("job_unit", "jobs_from") if name in given]
-        if foreign:
-            raise UsageError(f"{', '.join(foreign)} is about a job trace. Fix: give --jobs FILE.")
         from optmodels.scaling.cluster.drawn import drawn_jobs
 
         time = given["hours"] + given.get("past_hours", 0.0)
         load = {name: given[name] for name in ("capacity", "utilisation") if name in given}
         arguments["jobs"] = drawn_jobs(seed, time, **load)
         arguments["jobs_source"] = "drawn jobs, none of them measured"
-        # So many jobs were drawn as fit the servers; the servers then follow from the jobs.
-        arguments.pop("capacity", None)
         return arguments
     if "jobs_from" in given:
         arguments["jobs_from_hours"] = given["jobs_from"]

@@ -39,7 +39,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             # A solver that Ctrl-C stops reports it as a search that ended too early.
             stopped = isinstance(error, NoSolutionError) and "interrupted" in str(error).lower()
             raise _failure(str(error), INTERRUPTED if stopped else error.exit_code) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):
+            # Whoever is asked something may also leave: Ctrl-C, or the end of the input.
             raise _failure("interrupted.", INTERRUPTED) from None
         except BrokenPipeError:
             leave_quietly()

@@ -1,6 +1,7 @@
 """Readers of public traces of carbon, wind, jobs and latency: frames with units.
 
-``read_carbon`` gives a `Trace` from any format in `FORMATS`, ``read_vintages`` the forecasts that
+``read_carbon`` gives a `Trace` from any format in `FORMATS` or from a file of one's own,
+``read_power`` power per site from a file of one's own, ``read_vintages`` the forecasts that
 were known at each time, ``read_wind`` wind power, ``read_profile`` a scaling profile, ``read_jobs``
 batch jobs, ``read_latency`` round-trip times, ``read_requests`` and ``read_request_rates`` requests
 to language models, ``read_serving_times`` and ``read_serving_power`` how fast GPUs serve them and
@@ -11,10 +12,12 @@ the way is said in advance by a `Cleaning` policy; everything else is refused wi
 from optmodels.text import RawTable, read_delimited
 from optmodels.traces.alignment import aligned_power
 from optmodels.traces.cleaning import Cleaning
+from optmodels.traces.columns import survey
 from optmodels.traces.inference import read_serving_power, read_serving_times
 from optmodels.traces.jobs import read_jobs
 from optmodels.traces.latency import LATENCY_FORMATS, PLACE_FORMATS, read_latency, read_places
 from optmodels.traces.parse import parse_numbers, parse_times
+from optmodels.traces.power import POWER_UNITS, read_power
 from optmodels.traces.profile import read_profile
 from optmodels.traces.readers import FORMATS, read_carbon
 from optmodels.traces.requests import (
@@ -36,6 +39,7 @@ __all__ = [
     "FORMATS",
     "LATENCY_FORMATS",
     "PLACE_FORMATS",
+    "POWER_UNITS",
     "UNITS",
     "WIND_FORMATS",
     "Cleaning",
@@ -55,6 +59,7 @@ __all__ = [
     "read_jobs",
     "read_latency",
     "read_places",
+    "read_power",
     "read_profile",
     "read_request_rates",
     "read_requests",
@@ -62,4 +67,5 @@ __all__ = [
     "read_serving_times",
     "read_vintages",
     "read_wind",
+    "survey",
 ]

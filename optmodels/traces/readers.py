@@ -12,6 +12,8 @@ format                what it is
 ``watttime``          marginal rates of WattTime in 5-minute steps: a time column and one column
                       per region, times in UTC
 ``sustaindc``         hourly generation by fuel with its average intensity, as in SustainDC
+``columns``           a file of one's own: a column of times and one of values, under any names
+                      (`optmodels.traces.columns`)
 ====================  ==================================================================
 
 Every reader parses strictly, hands the series to the `Cleaning` policy, converts to g/kWh, and
@@ -32,6 +34,7 @@ import numpy as np
 from optmodels.errors import Flaw, InputError, UsageError, shorten
 from optmodels.text import RawTable, plain_name, read_delimited
 from optmodels.traces.cleaning import Cleaning
+from optmodels.traces.columns import survey
 from optmodels.traces.parse import time_zone
 from optmodels.traces.series import UNITS, Request, make_trace
 from optmodels.traces.trace import QUANTITIES, Quantity, Trace
@@ -39,6 +42,9 @@ from optmodels.traces.vintages import vintages_of
 
 COLLAPSE = 0.1
 """Generation below this share of its median is told as a collapse of the data."""
+
+#: Format of files of one's own.
+_OWN = "columns"
 
 _MIX = {
     "WND": "wind_mw",
@@ -80,8 +86,10 @@ def read_carbon(
     unit: str | None = None,
     tz: str | dt.tzinfo | None = None,
     cleaning: Cleaning | None = None,
+    time_column: str | None = None,
+    value_column: str | None = None,
 ) -> Trace:
-    """Read a public carbon-intensity file.
+    """Read a carbon-intensity file: a public one, or one's own.
 
     Parameters
     ----------
@@ -102,6 +110,8 @@ def read_carbon(
         Zone of naive times, for formats that do not document theirs.
     cleaning
         What may be repaired; by default nothing.
+    time_column, value_column
+        Columns of a file of the format "columns"; by default those that hold what they must.
 
     Returns
     -------
@@ -139,7 +149,13 @@ def read_carbon(
                 f"Times of the format '{format}' are in UTC; tz={shorten(str(tz))} contradicts it."
             )
         tz = dt.UTC
-    request = Request(format, path, zone, chosen, unit, tz, cleaning or Cleaning())
+    if format != _OWN and (time_column is not None or value_column is not None):
+        raise UsageError(
+            f"Files of the format '{format}' have columns of their own names. Fix: name columns "
+            f"for the format '{_OWN}' only."
+        )
+    policy = cleaning or Cleaning()
+    request = Request(format, path, zone, chosen, unit, tz, policy, time_column, value_column)
     return entry.read(request)
 
 
@@ -231,6 +247,16 @@ def _sustaindc(request: Request) -> Trace:
     return Trace(trace.frame, trace.step, zone, trace.quantity, trace.source, (*trace.report, note))
 
 
+def _columns(request: Request) -> Trace:
+    looked = survey(request.path)
+    time_field = looked.time_column(request.time_column)
+    carbon_field = looked.carbon_column(request.value_column)
+    zone = request.zone or looked.table.name.partition(".")[0]
+    return make_trace(
+        request, looked.table, zone=zone, time_field=time_field, carbon_field=carbon_field
+    )
+
+
 def _carboncast(request: Request) -> Trace:
     return vintages_of(request).actual()
 
@@ -242,6 +268,7 @@ FORMATS: dict[str, Format] = {
     "watttime": Format(_watttime, ("marginal",), utc=True),
     # Its averages are those of life-cycle factors per fuel (gas 490, coal 820, ... g/kWh).
     "sustaindc": Format(_sustaindc, ("lifecycle",), utc=False),
+    _OWN: Format(_columns, ("unspecified", "direct", "lifecycle", "marginal"), utc=False),
 }
 
 

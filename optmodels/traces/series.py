@@ -44,6 +44,8 @@ class Request:
     unit: str | None
     tz: str | dt.tzinfo | None
     cleaning: Cleaning
+    time_column: str | None = None
+    value_column: str | None = None
 
     @property
     def subject(self) -> str:

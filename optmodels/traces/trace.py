@@ -16,8 +16,8 @@ import pandas as pd
 from optmodels.errors import Flaw, InputError, UsageError, shorten
 from optmodels.traces.parse import time_zone
 
-Quantity = Literal["direct", "lifecycle", "marginal"]
-QUANTITIES: tuple[Quantity, ...] = ("direct", "lifecycle", "marginal")
+Quantity = Literal["direct", "lifecycle", "marginal", "unspecified"]
+QUANTITIES: tuple[Quantity, ...] = ("direct", "lifecycle", "marginal", "unspecified")
 CARBON = "carbon_g_per_kwh"
 
 
@@ -36,8 +36,8 @@ class Trace:
     zone
         Zone as the source calls it.
     quantity
-        "direct" (at the plants), "lifecycle" (with fuel supply and construction), or "marginal"
-        (of the plants that answer a change of load).
+        "direct" (at the plants), "lifecycle" (with fuel supply and construction), "marginal" (of
+        the plants that answer a change of load), or "unspecified" where nobody said.
     source
         Format and file it came from.
     report
@@ -136,6 +136,7 @@ class Trace:
                     field="window",
                     value=f"{_day(begin)} .. {_day(begin + span)} UTC",
                     allowed=covered,
+                    fix="begin within it and take fewer hours, or a longer trace",
                 )
             )
         if (begin - self.start) % self.step != pd.Timedelta(0):

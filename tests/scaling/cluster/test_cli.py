@@ -130,8 +130,9 @@ def test_from_traces(traces: tuple[str, ...], tmp_path: Path) -> None:
     [
         (("--jobs", "x.csv"), "--jobs needs a trace"),
         (("--capacity", 3), "--capacity needs a trace"),
-        (("--carbon", "x.csv"), "--carbon also needs --format, --start, --hours, --jobs"),
-        (("--carbon", "x.csv", *FORMAT, *DAY), "--carbon also needs --jobs"),
+        (("--carbon", "x.csv"), "--carbon also needs --format, --start, --hours"),
+        (("--carbon", "x.csv", *FORMAT), "--carbon also needs --start, --hours"),
+        (("--carbon", "x.csv", *FORMAT, *DAY, "--job-unit", "hours"), "give --jobs FILE"),
         (("--carbon", "x.csv", *FORMAT, *DAY, "--jobs", "y.csv", "--work", 3), "--work"),
         (
             ("--carbon", "x.csv", *FORMAT, *DAY, "--jobs", "y.csv", "--history-days", 3),
