@@ -129,6 +129,9 @@ def total(
 ) -> float:
     """What a placement costs at these prices; infinite where it leaves out what must be placed.
 
+    Moves from where an application may not stay are no decision, and not counted: see
+    `optmodels.placement.edge.model.forced_moves`.
+
     Parameters
     ----------
     instance
@@ -146,9 +149,12 @@ def total(
         return float("inf")
     square = np.zeros((len(instance.count), len(instance.servers)))
     square[d, g] = placed
+    may_stay = np.zeros(square.shape, dtype=np.bool_)
+    may_stay[d, g] = True
     moves = sum(
         float(prices.move[c]) * max(n - float(square[c, s]), 0.0)
         for c, s, n in instance.placed.tolist()
+        if may_stay[c, s]
     )
     price = 0.0 if prices.left is None else prices.left
     value = float(prices.arc @ placed) + float(prices.base @ servers) + price * float(left.sum())

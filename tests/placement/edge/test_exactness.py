@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 import optmodels as om
 from optmodels.placement.edge import prices
 from optmodels.placement.edge.audit import read_placement
+from optmodels.placement.edge.instance import EdgeInstance
 from optmodels.placement.edge.model import concrete_model, formulation, model_data
 from optmodels.placement.edge.optimum import Limits, search
 from optmodels.solver import compile_model, solve_model
-from tests.placement.edge.instances import assignments, brute_force, random_case, toy
+from tests.placement.edge.instances import assignments, brute_force, changed, random_case, toy
 from tests.solver.comparing import assert_same
 
 SEEDS = st.integers(0, 10**6)
@@ -122,3 +124,20 @@ def test_generated_question_has_one_optimum_by_both_methods() -> None:
     placement, wrong = read_placement(inst, found.tables)
     assert not wrong
     assert np.array_equal(placement.square(inst).sum(axis=1), inst.count)
+
+
+@pytest.mark.parametrize("method", ["milp", "columns", "auto"])
+def test_moves_without_choice_are_paid_once(method: str) -> None:
+    """An application that may not stay where it runs: its move is a constant, counted once.
+
+    The value of a search counted it twice, and the search refused its own plan.
+    """
+    inst = changed(toy(unplaced_g=1000.0, move_kwh_per_gb=0.01), "applications", rtt_limit_ms=5.0)
+    tables = inst.tables
+    # Six milliseconds away, where five are allowed.
+    tables["placed"] = pd.DataFrame({"name": ["a1"], "group": ["s2"], "count": [1]})
+    moved = EdgeInstance(inst.parameters.model_dump(), tables)
+    before, after = (om.solve(one, method=method, mip_gap=0.0) for one in (inst, moved))
+    assert after.cost["moves_g"] == pytest.approx(0.01 * (600 + 350 + 80) / 3)
+    assert after.objective == pytest.approx(before.objective + after.cost["moves_g"])
+    assert after.bound <= after.objective
