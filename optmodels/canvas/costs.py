@@ -95,6 +95,6 @@ def draw_costs(costs: Mapping[str, Cost], title: str, ax: Axes | None = None) ->
     ax.set_xlabel(f"cost [{unit}]")
     totals = [cost.total for cost in costs.values()]
     numbers_beside(ax, [figures(total) for total in totals], "total")
-    entitle(ax, title)
     legend_beyond(ax)
+    entitle(ax, title)
     return figure_of(ax)

@@ -79,8 +79,8 @@ def draw_ratios(
         )
     texts = ["" if np.isnan(r) else "∞" if np.isinf(r) else f"{r:.3f}" for r in ratio]
     numbers_beside(ax, texts, "ratio")
-    entitle(ax, title)
     legend_beyond(ax)
+    entitle(ax, title)
     return figure_of(ax)
 
 

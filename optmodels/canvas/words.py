@@ -34,8 +34,8 @@ _ROW, _REST = 0.3, 1.5
 _FEWEST_ROWS = 3
 #: Mean width of a letter, as a share of its height, on the safe side.
 _WIDTH = 0.62
-#: Part of the width of a figure that a title may take, as axes are narrower than figures.
-_TITLE = 0.62
+#: Part of the width of a figure that axes surely have, and fewest letters in a line of a title.
+_SURELY, _FEWEST_LETTERS = 0.3, 10
 
 
 def label(name: str) -> str:
@@ -55,13 +55,18 @@ def plain(name: str) -> str:
 
 
 def entitle(ax: Axes, text: str) -> None:
-    """A title above the axes, in as many lines as it takes."""
+    """A title above the axes, in as many lines as it takes: call it when all else is drawn."""
     from matplotlib import rcParams
     from matplotlib.font_manager import FontProperties
 
-    size = FontProperties(size=rcParams["axes.titlesize"]).get_size_in_points()
-    room = _TITLE * figure_of(ax).get_figwidth() * _POINTS_PER_INCH
-    ax.set_title(broken(text, max(10, int(room / (_WIDTH * size)))))
+    figure = figure_of(ax)
+    size = FontProperties(size=rcParams["axes.titlesize"]).get_size_in_points() * _WIDTH
+    room = _SURELY * figure.get_figwidth() * _POINTS_PER_INCH
+    if size * len(text) > room:
+        # Only the layout knows how wide the axes are.
+        figure.draw_without_rendering()
+        room = ax.get_window_extent().width * _POINTS_PER_INCH / figure.dpi
+    ax.set_title(broken(text, max(_FEWEST_LETTERS, int(room / size))))
 
 
 def broken(text: str, letters: int = _NAME_LETTERS) -> str:

@@ -52,7 +52,7 @@ _LINES = ("-", "--", "-.", ":")
 def draw_gaps(found: Gaps, ax: Axes | None = None) -> Figure:
     """Losses of each policy as bars one behind the other; see `Gaps.plot`."""
     shares = found.shares()
-    ax = axes_of(ax)
+    ax = row_axes(ax, shares["policy"].tolist())
     place = np.arange(len(shares))
     start = np.zeros(len(shares))
     for loss in LOSSES:
@@ -63,12 +63,11 @@ def draw_gaps(found: Gaps, ax: Axes | None = None) -> Figure:
         start = start + width
     ax.plot(start, place, linestyle="", marker="D", color="0", markersize=4, label="in all")
     ax.axvline(0.0, color="0", linewidth=0.8)
-    ax.set_yticks(place, shares["policy"].tolist())
-    ax.invert_yaxis()
     ax.set_xlabel("above the optimum [%]")
     count = found.frame["instance"].nunique()
-    ax.set_title(f"planner: {found.planner}; mean of {count} instances")
-    ax.legend(loc="best", fontsize="small")
+    numbers_beside(ax, [f"{end:.1f} %" for end in start], "in all")
+    legend_beyond(ax)
+    entitle(ax, f"planner: {found.planner}; mean of {count} instances")
     return figure_of(ax)
 
 
@@ -97,9 +96,9 @@ def draw_advice(curve: AdviceCurve, ax: Axes | None = None) -> Figure:
                 markerfacecolor="1",
                 label=f"{name}, proven",
             )
-    ax.set_xlabel(f"share of {curve.kind} advice (0: perfect)")
-    ax.set_ylabel("cost over optimum")
-    ax.legend(fontsize="small")
+    ax.set_xlabel(f"share of {curve.kind} advice [0: perfect, 1: worst]")
+    ax.set_ylabel("cost over optimum [×]")
+    legend_beyond(ax)
     return figure_of(ax)
 
 
@@ -178,8 +177,8 @@ def _draw_spread(problem: str, table: pd.DataFrame, kind: str, ax: Axes | None) 
         )
     digits, end_of = (3, "") if kind == "ratios" else (1, " %")
     numbers_beside(ax, ["" if np.isnan(m) else f"{m:.{digits}f}{end_of}" for m in mean], "mean")
-    entitle(ax, f"{problem}: {table['fingerprint'].nunique()} instances")
     legend_beyond(ax)
+    entitle(ax, f"{problem}: {table['fingerprint'].nunique()} instances")
     return figure_of(ax)
 
 

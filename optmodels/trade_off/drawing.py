@@ -48,8 +48,8 @@ def draw(front: Frontier, ax: Axes | None = None) -> Figure:
     ax.set_ylim(*top)
     ax.set_xlabel(label(first))
     ax.set_ylabel(label(second))
-    entitle(ax, front.instance)
     ax.legend(facecolor="1", framealpha=1.0)
+    entitle(ax, front.instance)
     return figure_of(ax)
 
 

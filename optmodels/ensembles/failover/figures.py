@@ -156,6 +156,6 @@ def _draw(instance: FailoverInstance, found: Outcome, head: str, ax: Axes | None
     ax.axvline(instance.detection_ms, color="0", linewidth=1.2, linestyle=":", label="noticed")
     ax.set_xlim(0, end)
     ax.set_xlabel("time since the failure [ms]")
-    entitle(ax, f"{head}: failure of {found.failure.name}")
     legend_beyond(ax)
+    entitle(ax, f"{head}: failure of {found.failure.name}")
     return figure_of(ax)

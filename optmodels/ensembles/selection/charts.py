@@ -120,8 +120,8 @@ def accuracy_chart(instance: SelectionInstance, plan: Plan, *, ax: Axes | None =
     ax.margins(x=_MARGIN)
     ax.set_xlabel("accuracy on validation samples [%]")
     numbers_beside(ax, [f"{value:.2f}" for value in mean], "mean")
-    entitle(ax, f"{plan.maker} on {instance.name}")
     legend_beyond(ax)
+    entitle(ax, f"{plan.maker} on {instance.name}")
     return figure_of(ax)
 
 
@@ -165,8 +165,8 @@ def memory_chart(instance: SelectionInstance, plan: Plan, *, ax: Axes | None = N
     ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel("memory [MB]")
     numbers_beside(ax, [figures(float(total)) for total in left], "used")
-    entitle(ax, f"{plan.maker} on {instance.name}")
     legend_beyond(ax)
+    entitle(ax, f"{plan.maker} on {instance.name}")
     return figure_of(ax)
 
 

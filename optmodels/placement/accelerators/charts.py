@@ -104,6 +104,6 @@ def load_chart(instance: AcceleratorsInstance, plan: Plan, *, ax: Axes | None = 
     numbers_beside(ax, texts, "")
     left = len(instance.applications) - int(found["apps"].sum())
     rejected = "none rejected" if left == 0 else f"{left} rejected"
-    entitle(ax, f"{plan.maker} on {instance.name}: {rejected}")
     legend_beyond(ax)
+    entitle(ax, f"{plan.maker} on {instance.name}: {rejected}")
     return figure_of(ax)

@@ -149,8 +149,8 @@ def _rows(
     _arrows(ax, intensity, row, flows, area)
     users = flows.sum(axis=1)
     numbers_beside(ax, [f"{hosted[s]} / {users[s]}" for s in order], "hosted / own")
-    entitle(ax, title)
     legend_beyond(ax)
+    entitle(ax, title)
     return figure_of(ax)
 
 
@@ -169,9 +169,9 @@ def _map(
     map_axes(ax, latitude)
     bar = figure_of(ax).colorbar(discs, ax=ax)
     bar.set_label("carbon intensity [g/kWh]")
-    entitle(ax, title)
     _arrows(ax, longitude, latitude, flows, area)
     legend_below(ax)
+    entitle(ax, title)
     texts = [f"{name}: {count}" for name, count in zip(names, hosted, strict=True)]
     name_points(ax, longitude, latitude, texts, area)
     return figure_of(ax)

@@ -70,11 +70,13 @@ def site_chart(
     gpus = decisions_of(instance, plan)[0].gpus
     where = None if places is None else degrees_of(instance.sites, places)
     ax = row_axes(ax, instance.sites) if where is None else axes_of(ax)
-    entitle(ax, f"{plan.maker} on {instance.name}: {gpus.sum():,.0f} GPUs")
     if where is None:
         _bars(ax, instance, gpus)
     else:
         _map(ax, instance, gpus, where)
+    entitle(ax, f"{plan.maker} on {instance.name}: {gpus.sum():,.0f} GPUs")
+    if where is not None:
+        _names(ax, instance, gpus, where)
     return figure_of(ax)
 
 
@@ -91,7 +93,7 @@ def _bars(ax: Axes, instance: SitesInstance, gpus: FloatArray) -> None:
 def _map(ax: Axes, instance: SitesInstance, gpus: FloatArray, where: FloatArray) -> None:
     latitude, longitude = where.T
     used = gpus > 0
-    area = _LARGEST_DISC * gpus / max(float(gpus.max()), 1e-300)
+    area = _areas(gpus)
     ax.scatter(
         longitude[used],
         latitude[used],
@@ -103,7 +105,18 @@ def _map(ax: Axes, instance: SitesInstance, gpus: FloatArray, where: FloatArray)
     ax.scatter(longitude[~used], latitude[~used], marker="x", color="0.4", label="left empty")
     map_axes(ax, latitude)
     legend_beyond(ax)
+
+
+def _names(ax: Axes, instance: SitesInstance, gpus: FloatArray, where: FloatArray) -> None:
+    latitude, longitude = where.T
     texts = [
-        f"{name}\n{gpus[s]:,.0f} GPUs" if used[s] else name for s, name in enumerate(instance.sites)
+        f"{name}\n{count:,.0f} GPUs" if count > 0 else name
+        for name, count in zip(instance.sites, gpus, strict=True)
     ]
-    name_points(ax, longitude, latitude, texts, np.where(used, area, _CROSS))
+    name_points(ax, longitude, latitude, texts, np.maximum(_areas(gpus), _CROSS))
+
+
+def _areas(gpus: FloatArray) -> FloatArray:
+    """Areas of discs [points²]."""
+    found: FloatArray = _LARGEST_DISC * gpus / max(float(gpus.max()), 1e-300)
+    return found

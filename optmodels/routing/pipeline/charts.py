@@ -84,6 +84,6 @@ def services_chart(instance: PipelineInstance, plan: Plan, *, ax: Axes | None = 
         ax.barh(range(len(names)), ms, left=left, edgecolor="0", linewidth=0.6, label=part, **fill)
         left = left + ms
     ax.set_xlabel("latency [ms]")
-    entitle(ax, f"{plan.maker} on {instance.name}")
     legend_beside(ax)
+    entitle(ax, f"{plan.maker} on {instance.name}")
     return figure_of(ax)

@@ -130,9 +130,9 @@ def site_chart(instance: RoutingInstance, plan: Plan, *, ax: Axes | None = None)
         ax.barh(place, energy, left=left, color=shades[name], edgecolor="0.2", label=name)
         left = left + energy
     ax.set_xlabel("energy [kWh]")
-    entitle(ax, f"{plan.maker} on {instance.name}")
     ax.locator_params(axis="x", nbins=6)
     legend_beyond(ax)
+    entitle(ax, f"{plan.maker} on {instance.name}")
     return figure_of(ax)
 
 
@@ -185,6 +185,6 @@ def _finish(ax: Axes, instance: RoutingInstance, plan: Plan, label: str) -> Figu
     time_axis(ax, _ends(instance))
     ax.set_ylim(bottom=0)
     ax.set_ylabel(label)
-    entitle(ax, f"{plan.maker} on {instance.name}")
     legend_beside(ax)
+    entitle(ax, f"{plan.maker} on {instance.name}")
     return figure_of(ax)

@@ -92,9 +92,9 @@ def fleet_chart(instance: ClusterInstance, plan: Plan, *, ax: Axes | None = None
     step = pd.Timedelta(minutes=float(instance.parameters.slot_minutes))
     edges = pd.DatetimeIndex([*found["time"], found["time"].iloc[-1] + step])
     _servers(ax, instance, found, edges)
-    entitle(ax, f"{plan.maker} on {instance.name}: {figures(plan.objective)} {plan.cost.unit}")
     if below is not None:
         _jobs(below, found, edges)
+    entitle(ax, f"{plan.maker} on {instance.name}: {figures(plan.objective)} {plan.cost.unit}")
     return figure_of(ax)
 
 
