@@ -133,6 +133,7 @@ def test_moves_without_choice_are_paid_once(method: str) -> None:
     The value of a search counted it twice, and the search refused its own plan.
     """
     inst = changed(toy(unplaced_g=1000.0, move_kwh_per_gb=0.01), "applications", rtt_limit_ms=5.0)
+    inst = changed(inst, "servers", running=1)
     tables = inst.tables
     # Six milliseconds away, where five are allowed.
     tables["placed"] = pd.DataFrame({"name": ["a1"], "group": ["s2"], "count": [1]})
