@@ -13,6 +13,7 @@ after ten kills.
 from __future__ import annotations
 
 import html
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -381,8 +382,12 @@ class _bar:  # noqa: N801 - a function that is a context
         self._cells, self._shown = cells, shown
 
     def __enter__(self) -> Callable[[int], None]:
-        from tqdm.auto import tqdm
+        from tqdm import TqdmWarning
 
+        with warnings.catch_warnings():
+            # A notebook without widgets gets a plain bar, which is nothing to warn of.
+            warnings.simplefilter("ignore", TqdmWarning)
+            from tqdm.auto import tqdm
         # None: only where stderr is a terminal.
         off = None if self._shown is None else not self._shown
         self._tqdm = tqdm(total=self._cells, unit="cell", disable=off, smoothing=0.05)
