@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 
@@ -10,8 +13,9 @@ import pandas as pd
 import pytest
 
 import optmodels as om
-from optmodels import api, comparison
+from optmodels import api, comparison, registry
 from optmodels.cli import catalogue
+from optmodels.cli.app import app
 from optmodels.errors import NoSolutionError, SolverError
 from optmodels.solver import Solution, Status
 from tests.cli_runner import CAISO, ELASTIC, HIDDEN, IMPOSSIBLE, files, refused, run
@@ -90,6 +94,45 @@ def test_tour_proves_the_optimum_and_shows_at_least_ten_policies() -> None:
     assert any(row["certified_ratio"] not in (None, 1.0) for row in job["rows"])
     assert "direct carbon intensity" in text.out
     assert "proven bound" in text.out
+    # What is too much for eyes is counted, and how to see it is said.
+    assert "and 13 more: optmodels compare " in text.out
+    assert "optmodels new" in text.out.splitlines()[-2] + text.out.splitlines()[-1]
+    # Paths are as long as they are.
+    lines = [line for line in text.out.splitlines() if "optmodels compare" not in line]
+    assert max(map(len, lines)) <= 100
+    assert "\x1b" not in text.out
+    assert text.err == ""
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Yes."""
+        return True
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_terminal_gets_colours_and_progress(
+    monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    """Colours only where they are wanted; progress on stderr; a narrow terminal loses facts."""
+    monkeypatch.setattr(registry, "problems", lambda: ("placement.accelerators",))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if not wanted:
+        monkeypatch.setenv("NO_COLOR", "1")
+    out, err = Terminal(), Terminal()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ending:
+        app(["tour"], prog_name="optmodels")
+    assert ending.value.code in (0, None)
+    assert ("\x1b[32m" in out.getvalue()) is wanted
+    assert ("\x1b[1m" in out.getvalue()) is wanted
+    assert "placement.accelerators" in err.getvalue()
+    assert "1 of 1" in err.getvalue() or "0 of 1" in err.getvalue()
+    table = next(line for line in out.getvalue().splitlines() if "memory-first" in line)
+    assert len(re.sub(r"\x1b\[[0-9;]*m", "", table)) <= 80
 
 
 def test_solve_prints_the_contract() -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from optmodels.cli.options import Json, Seed
-from optmodels.cli.output import comparison_table, optimum_line, plan_record, print_json
+from optmodels.cli.output import OPTIMUM, coloured, comparison_table, plan_record, print_json
+from optmodels.words import carbon_sentence, counts_carbon
 
 if TYPE_CHECKING:
     from optmodels.comparison import Comparison
     from optmodels.instance import Instance
+
+#: Policies beside the optimum in a table, columns of the widest line, and of the narrowest table.
+_MOST_POLICIES = 8
+_WIDTH = 100
+_NARROWEST = 80
+_BAR = "solving {n_fmt} of {total_fmt} |{bar}| {elapsed}{postfix}"
 
 #: The bundled instance that shows each problem, below the folder of the instances.
 SHOWN = {
@@ -57,15 +66,20 @@ def tour(
 ) -> None:
     """Solve one bundled instance of each problem and show policies against the optimum."""
     import pandas as pd
+    from tqdm.auto import tqdm
 
     from optmodels import api, registry
     from optmodels.comparison import compare
 
     home = bundled()
     stops: list[tuple[Instance, Comparison]] = []
-    for problem in registry.problems():
-        instance = api.load(home / SHOWN[problem])
-        stops.append((instance, compare(instance, seed=seed)))
+    names = registry.problems()
+    # Progress is for eyes: on stderr, and only where that is a terminal.
+    with tqdm(names, disable=None, leave=False, bar_format=_BAR, ncols=_WIDTH) as bar:
+        for problem in bar:
+            bar.set_postfix_str(problem)
+            instance = api.load(home / SHOWN[problem])
+            stops.append((instance, compare(instance, seed=seed)))
     if csv is not None:
         from optmodels.atomic import write_text_atomically
 
@@ -75,14 +89,62 @@ def tour(
         print_json([_record(instance, comparison) for instance, comparison in stops])
         return
     for instance, comparison in stops:
-        typer.echo(registry.problem(instance.problem).title)
-        typer.echo(optimum_line(instance, comparison.optimum))
-        typer.echo("")
-        comparison_table(comparison.records(), comparison.unit)
-        typer.echo("")
-        typer.echo(_saving(comparison))
-        typer.echo("")
-    typer.echo(f"The instances are in {home}; read on with `optmodels list` and `--help`.")
+        _show(instance, comparison, home)
+    _wrapped(
+        "Next: `optmodels new` starts from your own data; `optmodels report PATH` makes a page of "
+        f"any of these, which are in {_short(home)}."
+    )
+
+
+def _show(instance: Instance, comparison: Comparison, home: Path) -> None:
+    """One problem: its question, the proof, and the best policies beside the baseline."""
+    from optmodels import registry
+
+    problem = registry.problem(instance.problem)
+    typer.secho(f"{problem.title} ({problem.name})", bold=True, color=coloured())
+    plan, unit = comparison.optimum, comparison.unit
+    what = "optimum" if plan.status == "optimal" else "best plan found"
+    # Small costs need more digits than large ones.
+    form = ",.3f" if plan.objective >= 1 else ",.6f"
+    proof = f"{what} {plan.objective:{form}} {unit}"
+    if plan.bound is not None:
+        proof += f", proven bound {plan.bound:{form}} {unit}, gap {plan.gap:.1g}"
+    _wrapped(f"{instance.name}: {proof}")
+    if counts_carbon(instance):
+        _wrapped(f"counts the {carbon_sentence(instance)}")
+    typer.echo("")
+    records = sorted(comparison.records(), key=lambda row: float(row["total"]))
+    shown = _few(records, comparison.baseline)
+    width = min(_WIDTH, max(_NARROWEST, shutil.get_terminal_size((_WIDTH, 24)).columns))
+    comparison_table(shown, unit, width=width, marked=frozenset({OPTIMUM}))
+    hidden = len(records) - len(shown)
+    if hidden:
+        typer.echo(f"and {hidden} more: optmodels compare {_short(home / SHOWN[instance.problem])}")
+    typer.echo("")
+    _wrapped(_saving(comparison))
+    typer.echo("")
+
+
+def _few(records: list[dict[str, Any]], baseline: str) -> list[dict[str, Any]]:
+    """The optimum, the best policies, and the baseline, without which savings mean nothing."""
+    if len(records) <= _MOST_POLICIES + 1:
+        return records
+    kept = [row for row in records if row["policy"] in (OPTIMUM, baseline)]
+    others = [row for row in records if row not in kept]
+    return [*kept, *others[: _MOST_POLICIES + 1 - len(kept)]]
+
+
+def _short(path: Path) -> str:
+    """A path as short as it can be written from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _wrapped(words: str) -> None:
+    for line in textwrap.wrap(words, _WIDTH, break_long_words=False, break_on_hyphens=False):
+        typer.echo(line)
 
 
 def _saving(comparison: Comparison) -> str:

@@ -94,7 +94,7 @@ class Survey:
                 problem,
                 file=self.table.name,
                 allowed=f"one; the file has {self.found()}",
-                fix=f"name it by {option} ({flag} on the command line)"
+                fix=f"name it by {option} (in the shell: {flag})"
                 if names
                 else "write times as 2024-01-31 13:00, with or without an offset"
                 if what == "times"

@@ -158,7 +158,7 @@ def parse_times(
             flaw(
                 int(first[0]),
                 f"has no time zone (as {len(first)} of {len(values)} times)",
-                fix='say in which zone the clock runs, e.g. tz="UTC" (--tz UTC on the command line)',
+                fix='say in which zone the clock runs, e.g. tz="UTC" (in the shell: --tz UTC)',
             )
         )
     if zone is not None:
