@@ -337,6 +337,7 @@ def test_many_policies_with_long_names(given: bool) -> None:
     ax = Figure(figsize=(8, 4.5), layout="constrained").subplots() if given else None
     words = {"reference": OPTIMUM, "title": LONG}
     check_texts(draw_ratios(names, ratios, proven, ax=ax, **words))
+    assert ax is None or min(tick.get_fontsize() for tick in ax.get_yticklabels()) > 5
     costs = {name: Cost({"a_usd": 1e7, "b_usd": 2.5}, {}, "USD") for name in names}
     ax = Figure(figsize=(8, 4.5), layout="constrained").subplots() if given else None
     check_texts(draw_costs(costs, LONG, ax))
@@ -421,6 +422,17 @@ def test_policies_that_never_ran_have_no_row() -> None:
     frame.loc[frame["policy"] == "run-now", ["status", "ratio"]] = ["failed", np.nan]
     ax = om.Study(frame, found.seconds, 0, found.rows).plot("scaling.job").axes[0]
     assert "run-now" not in [label.get_text() for label in ax.get_yticklabels()]
+
+
+def test_a_single_point_is_a_front_too() -> None:
+    """Where one plan is best in both, what it dominates is still seen above and beside it."""
+    front = om.frontier(om.generate("scaling.job", seed=0), ("energy_kwh", "carbon_g"), points=3)
+    assert len(front.frame) == 1
+    ax = front.plot().axes[0]
+    [region] = ax.patches
+    corners = region.get_xy()
+    assert np.ptp(corners[:, 1]) > 0.01 * corners[:, 1].max()
+    assert np.ptp(corners[:, 0]) > 0.01 * corners[:, 0].max()
 
 
 # -- the drawings that there were -------------------------------------------------------------

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Ratios beyond that are drawn on a logarithmic axis.
 _LINEAR = 10.0
 _ROOM = 0.06
+#: Where arrows at the edge stand, as a share of the width.
+_EDGE = 0.985
 
 
 def draw_ratios(
@@ -50,22 +52,14 @@ def draw_ratios(
     limit = np.asarray(proven, dtype=np.float64)
     ax = row_axes(ax, names)
     place = np.arange(len(names))
-    end = ratio_axis(ax, np.concatenate([ratio, limit]), reference)
+    ratio_axis(ax, np.concatenate([ratio, limit]), reference)
     known, limited = np.isfinite(ratio), np.isfinite(limit)
     both = known & limited
     ax.hlines(place[both], ratio[both], limit[both], color="0.6", linewidth=1.0, zorder=2)
     ax.plot(ratio[known], place[known], "o", color="0.1", label="measured", zorder=4)
-    if np.isinf(ratio).any():
-        endless = place[np.isinf(ratio)]
-        ax.plot(
-            np.full(len(endless), end),
-            endless,
-            ">",
-            color="0.1",
-            clip_on=False,
-            label="endless",
-            zorder=4,
-        )
+    endless = np.flatnonzero(np.isinf(ratio))
+    if len(endless):
+        endless_marks(ax, endless)
     if limited.any():
         ax.plot(
             limit[limited],
@@ -84,14 +78,8 @@ def draw_ratios(
     return figure_of(ax)
 
 
-def ratio_axis(ax: Axes, values: np.ndarray, reference: str) -> float:
-    """Horizontal axis of ratios with a line at 1; logarithmic where they are far apart.
-
-    Returns
-    -------
-    float
-        Its right end.
-    """
+def ratio_axis(ax: Axes, values: np.ndarray, reference: str) -> None:
+    """Horizontal axis of ratios with a line at 1; logarithmic where they are far apart."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     finite = values[np.isfinite(values)]
@@ -112,4 +100,17 @@ def ratio_axis(ax: Axes, values: np.ndarray, reference: str) -> float:
     ax.grid(axis="y", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.set_xlabel(f"cost over {reference} [×]")
-    return float(ax.get_xlim()[1])
+
+
+def endless_marks(ax: Axes, rows: ArrayLike) -> None:
+    """Arrows at the right edge of rows whose ratio is endless."""
+    place = np.asarray(rows, dtype=np.float64)
+    ax.plot(
+        np.full(place.shape, _EDGE),
+        place,
+        ">",
+        color="0.1",
+        label="endless",
+        transform=ax.get_yaxis_transform(),
+        zorder=4,
+    )

@@ -19,6 +19,8 @@ _WORDS_KEPT = ("hours",)
 _POINTS_PER_INCH = 72.0
 #: Largest and smallest letters beside rows, and height of a line of text in letters.
 _LARGEST, _SMALLEST, _LINE = 10.0, 3.0, 1.3
+#: Part of the width of a figure that names beside given axes may take, in so many lines at most.
+_NAMES, _MOST_LINES = 0.45, 4
 #: Room that a second axis takes with its numbers and its label [points].
 _TWIN = 58.0
 #: Room that numbers and label of the horizontal axis take [points].
@@ -93,20 +95,38 @@ def row_axes(ax: Axes | None, names: Sequence[str], *, lines: int = 1) -> Axes:
     lines
         Bars or lines of text that a row has to hold beside its name.
     """
-    texts = [broken(name) for name in names]
-    size = _LARGEST
     if ax is None:
         ax = axes_of(None)
-        figure_of(ax).set_figheight(_REST + _pitch(names, lines) * max(len(texts), _FEWEST_ROWS))
+        figure_of(ax).set_figheight(_REST + _pitch(names, lines) * max(len(names), _FEWEST_ROWS))
+        texts, size = [broken(name) for name in names], _LARGEST
     else:
-        room = ax.get_position().height * figure_of(ax).get_figheight() * _POINTS_PER_INCH
-        fitting = room / (max(len(texts), 1) * _lines(names) * _LINE)
-        size = min(_LARGEST, max(_SMALLEST, fitting))
+        texts, size = _fitted(ax, names)
     ax.set_yticks(range(len(texts)), texts, fontsize=size)
     # A single bar is not drawn fat.
     margin = 0.5 + max(0.0, (_FEWEST_ROWS - len(texts)) / 2)
     ax.set_ylim(len(texts) - 1 + margin, -margin)
     return ax
+
+
+def _fitted(ax: Axes, names: Sequence[str]) -> tuple[list[str], float]:
+    """Names in the lines in which their letters can be largest beside given axes."""
+    figure = figure_of(ax)
+    height = ax.get_position().height * figure.get_figheight() * _POINTS_PER_INCH
+    width = _NAMES * figure.get_figwidth() * _POINTS_PER_INCH
+    longest = max((len(name) for name in names), default=1)
+    best: tuple[float, list[str]] = (0.0, [])
+    for parts in range(1, _MOST_LINES + 1):
+        letters = max(-(-longest // parts), _FEWEST_LETTERS)
+        texts = [broken(name, letters) for name in names]
+        lines = max((1 + text.count("\n") for text in texts), default=1)
+        size = min(
+            _LARGEST,
+            height / (max(len(texts), 1) * lines * _LINE),
+            width / (_WIDTH * letters),
+        )
+        if size > best[0]:
+            best = (size, texts)
+    return best[1], max(best[0], _SMALLEST)
 
 
 def panels(names: Sequence[Sequence[str]]) -> list[Axes]:

@@ -20,7 +20,7 @@ from optmodels.canvas import (
     panels,
     row_axes,
 )
-from optmodels.canvas.ratios import ratio_axis
+from optmodels.canvas.ratios import endless_marks, ratio_axis
 from optmodels.comparison import OPTIMUM, ROUNDING
 from optmodels.errors import UsageError
 from optmodels.policy import FloatArray
@@ -136,19 +136,18 @@ def _draw_spread(problem: str, table: pd.DataFrame, kind: str, ax: Axes | None) 
     if kind == "ratios":
         exact = (table.loc[table["policy"] == OPTIMUM, "ratio"] <= 1 + ROUNDING).all()
         words = OPTIMUM if exact else "optimum or its proven bound"
-        end = ratio_axis(ax, np.append(known.ravel(), proven), words)
+        ratio_axis(ax, np.append(known.ravel(), proven), words)
     else:
         ax.axvline(0.0, color="0.4", linewidth=0.9, linestyle="--", zorder=1)
         ax.grid(axis="y", color="0.9", linewidth=0.8)
         ax.set_axisbelow(True)
         ax.set_xlabel(f"saving against {registry.problem(problem).baseline} [%]")
-        end = 0.0
     for row, name in enumerate(names):
         one = values[name].dropna().to_numpy()
         _draw_row(ax, row, one[np.isfinite(one)])
-        endless = int(np.isinf(one).sum())
-        if endless:
-            ax.plot(end, row, ">", color="0.1", clip_on=False, label="endless")
+    endless = np.flatnonzero(np.isposinf(known).any(axis=0))
+    if len(endless):
+        endless_marks(ax, endless)
     mean = means["mean"].to_numpy(dtype=np.float64)
     whole = np.isfinite(mean)
     arms = np.abs(means[["low", "high"]].to_numpy(dtype=np.float64).T - mean)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from optmodels.trade_off.front import Frontier
 
-_MARGIN = 0.06
+_MARGIN, _ROUNDING = 0.06, 1e-9
 
 
 def draw(front: Frontier, ax: Axes | None = None) -> Figure:
@@ -55,5 +55,7 @@ def draw(front: Frontier, ax: Axes | None = None) -> Figure:
 
 def _ends(inner: np.ndarray, outer: np.ndarray) -> tuple[float, float]:
     low, high = min(inner.min(), outer.min()), max(inner.max(), outer.max())
-    margin = _MARGIN * (high - low) or _MARGIN * abs(high) or 1.0
+    # Where one plan is best in both, only rounding keeps the ends apart.
+    apart = high - low > _ROUNDING * abs(high)
+    margin = _MARGIN * (high - low if apart else abs(high)) or 1.0
     return float(low - margin), float(high + margin)

@@ -145,7 +145,8 @@ def _draw(instance: FailoverInstance, found: Outcome, head: str, ax: Axes | None
         ("smaller first", up, final),
         ("final", final, np.full(len(order), end)),
     ):
-        style: dict[str, Any] = {"height": _BAR, "edgecolor": "0", "linewidth": 0.6, "label": label}
+        words = label if (stop > start).any() else None
+        style: dict[str, Any] = {"height": _BAR, "edgecolor": "0", "linewidth": 0.6, "label": words}
         ax.barh(rows, stop - start, left=start, **style, **_FILLS[label])
     texts = []
     for i in order.tolist():
