@@ -14,22 +14,27 @@ import re
 
 #: A command with its words, a command, a number, or any other sign.
 _TOKEN = re.compile(
-    r"\\(?:text|mathrm)\s*\{[^{}]*\}|\\[A-Za-z]+|\\.|[0-9]+(?:\.[0-9]+)?|\S", flags=re.DOTALL
+    r"\\(?:text|mathrm|texttt|mathbb)\s*\{[^{}]*\}|\\[A-Za-z]+|\\.|[0-9]+(?:\.[0-9]+)?|\S",
+    flags=re.DOTALL,
 )
 _OPERATORS = {
     "sum": "∑", "prod": "∏", "int": "∫", "le": "≤", "ge": "≥", "ne": "≠", "approx": "≈",
     "in": "∈", "cdot": "⋅", "times": "×", "to": "→", "pm": "±", "dots": "…", "cup": "∪",
     "cap": "∩", "forall": "∀", "lceil": "⌈", "rceil": "⌉", "lfloor": "⌊", "rfloor": "⌋",
+    "notin": "∉", "ni": "∋", "bigcup": "⋃", "odot": "⊙", "partial": "∂", "ln": "ln", "Pr": "Pr",
     "{": "{", "}": "}", "min": "min", "max": "max", "log": "log", "exp": "exp",
 }  # fmt: skip
 _LETTERS = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "Delta": "Δ", "epsilon": "ε",
     "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ",
-    "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω", "top": "⊤", "infty": "∞",
+    "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω", "top": "⊤", "infty": "∞", "ell": "ℓ",
+    "zeta": "ζ", "iota": "ι", "xi": "ξ", "nu": "ν", "Lambda": "Λ", "Phi": "Φ", "Omega": "Ω",
 }  # fmt: skip
 _SPACES = {"qquad": "2em", "quad": "1em", ",": "0.17em", ";": "0.28em", " ": "0.25em"}
 #: What carries its indices below and above in a displayed formula.
-_LIMITS = {"∑", "∏", "min", "max"}
+_LIMITS = {"∑", "∏", "⋃", "min", "max"}
+#: What is larger than letters; fonts without mathematics do not enlarge it by themselves.
+_LARGE = {"∑", "∏", "⋃", "∫"}
 _MARKED = re.compile(
     r'<(span|div) class="arithmatex">\s*\\([(\[])(.*?)\\[)\]]\s*</\1>', flags=re.DOTALL
 )
@@ -129,12 +134,17 @@ class _Reader:
             return f'<mspace width="{_SPACES[name]}"></mspace>', False
         if name in _OPERATORS:
             sign = _OPERATORS[name]
-            return f"<mo>{sign}</mo>", self.block and sign in _LIMITS
+            size = ' mathsize="1.4em"' if self.block and sign in _LARGE else ""
+            return f"<mo{size}>{sign}</mo>", self.block and sign in _LIMITS
         if name in _LETTERS:
             return f"<mi>{_LETTERS[name]}</mi>", False
-        if words := re.fullmatch(r"(text|mathrm)\s*\{(.*)\}", name, flags=re.DOTALL):
+        if words := re.fullmatch(r"([a-z]+)\s*\{(.*)\}", name, flags=re.DOTALL):
+            text = html.escape(words[2]).replace(" ", "&#160;")
+            variant = {"texttt": "monospace", "mathbb": "double-struck"}.get(words[1])
+            if variant is not None:
+                return f'<mi mathvariant="{variant}">{text}</mi>', False
             element = "mtext" if words[1] == "text" else "mi"
-            return f"<{element}>{html.escape(words[2]).replace(' ', '&#160;')}</{element}>", False
+            return f"<{element}>{text}</{element}>", False
         if name in ("frac", "tfrac"):
             block, self.block = self.block, False
             fraction = f"<mfrac>{self._atom()[0]}{self._atom()[0]}</mfrac>"
@@ -144,10 +154,18 @@ class _Reader:
             return fraction, False
         if name == "underbrace":
             return f"<munder>{self._atom()[0]}<mo>⏟</mo></munder>", True
-        if name == "Big":
+        if name == "sqrt":
+            return f"<msqrt>{self._atom()[0]}</msqrt>", False
+        if name == "bar":
+            return f'<mover accent="true">{self._atom()[0]}<mo>¯</mo></mover>', False
+        if name in ("Big", "big", "left", "right"):
             sign = self.tokens[self.at].removeprefix("\\")
             self.at += 1
-            return f'<mo stretchy="true" minsize="1.8em">{html.escape(sign)}</mo>', False
+            size = {
+                "Big": ' stretchy="false" mathsize="1.7em"',
+                "big": ' stretchy="false" mathsize="1.3em"',
+            }
+            return f"<mo{size.get(name, '')}>{html.escape(sign)}</mo>", False
         raise FormulaError(
             f"The command \\{name} is not known; teach it to docs/hooks/mathematics.py."
         )

@@ -119,11 +119,13 @@ def test_pages_fetch_nothing_from_elsewhere(site):
 
 
 def test_all_formulas_are_set(site):
-    """No dollar, and no mark for a script that is not there, is left of any formula."""
+    """No mark for a script that is not there is left of any formula, of a page or a docstring."""
     folder, pages, _ = site
-    assert sum((folder / name).read_text(encoding="utf-8").count("<math") for name in pages) > 200
-    for name in pages:
-        assert "arithmatex" not in (folder / name).read_text(encoding="utf-8"), name
+    texts = {name: (folder / name).read_text(encoding="utf-8") for name in pages}
+    assert sum(text.count("<math") for text in texts.values()) > 400
+    for name, text in texts.items():
+        for left in ("arithmatex", ":math:", ".. math::", "=====  "):
+            assert left not in text, f"{name} shows {left!r}"
 
 
 def test_made_pages_hold_what_they_are_made_of(site):
@@ -146,11 +148,15 @@ def test_made_pages_hold_what_they_are_made_of(site):
 
 
 def test_formulas_become_markup(monkeypatch):
-    """The module's example holds; what is not known stops the build instead of being half set."""
+    """The modules' examples hold; what is not known stops the build instead of being half set."""
     monkeypatch.syspath_prepend(str(HOOKS))
+    import docstrings
     import mathematics
 
-    assert doctest.testmod(mathematics).failed == 0
+    for module in (docstrings, mathematics):
+        result = doctest.testmod(module)
+        assert result.attempted > 0
+        assert result.failed == 0
     assert "<munderover>" in mathematics.mathml(r"\sum_{t=1}^T c_t", block=True)
     for wrong in (r"\unknown{x}", "{x", "x_", r"\frac{1}"):
         with pytest.raises(mathematics.FormulaError):
