@@ -32,9 +32,9 @@ def greedy(instance: EdgeInstance, prices: Prices) -> Placement | None:
     free = [[instance.free[j].copy() for _ in range(int(on[j]))] for j in range(groups)]
     before = {(c, j): n for c, j, n in instance.placed.tolist()}
     rows: dict[tuple[int, int, int], int] = {}
-    # Groups none of whose servers has room for a kind, until another server is on.
-    full: set[tuple[int, int]] = set()
-    kinds = range(len(instance.kinds))
+    # How many servers of a group, from the first on, are known to have no room for a kind: they
+    # only ever get fuller, and are not looked at again.
+    full: dict[tuple[int, int], int] = {}
     for c in np.argsort(reach, kind="stable").tolist():
         left, kind = int(instance.count[c]), int(instance.kind[c])
         mine = slice(int(starts[c]), int(starts[c + 1]))
@@ -49,11 +49,10 @@ def greedy(instance: EdgeInstance, prices: Prices) -> Placement | None:
                 price = cost[j]
                 if price >= best:
                     continue
-                spot = -1
-                if (kind, j) not in full:
-                    spot = _spot(free[j], instance.demand[kind, instance.device[j]])
+                take = instance.demand[kind, instance.device[j]]
+                spot = _spot(free[j], take, full.get((kind, j), 0))
                 if spot < 0:
-                    full.add((kind, j))
+                    full[kind, j] = len(free[j])
                     if on[j] >= instance.servers[j]:
                         continue
                     price += float(prices.base[j])
@@ -65,7 +64,6 @@ def greedy(instance: EdgeInstance, prices: Prices) -> Placement | None:
                 free[chosen].append(instance.free[chosen].copy())
                 on[chosen] += 1
                 server = len(free[chosen]) - 1
-                full.difference_update((k, chosen) for k in kinds)
             take = instance.demand[kind, instance.device[chosen]]
             number = min(left, _room(free[chosen][server], take))
             if (c, chosen) in before:
@@ -102,9 +100,12 @@ def _room(free: np.ndarray, take: np.ndarray) -> int:
     return int(np.floor((free[used] * (1 + ROOM) + ROOM) / take[used]).min())
 
 
-def _spot(servers: list[np.ndarray], take: np.ndarray) -> int:
-    """The last server with room for one more, -1 without any: the newest ones are emptiest."""
-    for s in range(len(servers) - 1, -1, -1):
+def _spot(servers: list[np.ndarray], take: np.ndarray, first: int) -> int:
+    """The last server from `first` on with room for one more, -1 without any.
+
+    The newest ones are emptiest.
+    """
+    for s in range(len(servers) - 1, first - 1, -1):
         if (take <= servers[s] * (1 + ROOM) + ROOM).all():
             return s
     return -1
