@@ -19,13 +19,14 @@ import pandas as pd
 from optmodels.atomic import sentence, staged_folder
 from optmodels.atomic import write_text_atomically as write_text_atomically  # noqa: PLC0414 - part of this face
 from optmodels.errors import Flaw, InputError, MissingExtraError, UsageError, shorten
+from optmodels.json_file import read_json
 from optmodels.schema import Place, Table, table_schema
 from optmodels.text import MAX_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_ROWS, read_delimited
 
 DESCRIPTOR = "datapackage.json"
 BLOCK = "optmodels"
 FORMATS = ("csv", "parquet")
-_DESCRIPTOR_BYTES = 16 * 2**20
+MAX_DESCRIPTOR_BYTES = 16 * 2**20
 _PATH_LETTERS = 200
 
 
@@ -92,19 +93,19 @@ def read_descriptor(folder: Path) -> dict[str, Any]:
     if what:
         fix = "give the path of a folder with a " + DESCRIPTOR
         raise InputError(Flaw(what, file=ascii(str(folder))[1:-1], fix=fix))
-    raw = _descriptor_bytes(folder / DESCRIPTOR)
-    try:
-        content = json.loads(
-            raw.decode("utf-8-sig"),
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_unique_names,
+    path = folder / DESCRIPTOR
+    fix = f"give the path of an instance folder: it holds a file {DESCRIPTOR}"
+    if _leads_outside(path, folder):
+        raise InputError(
+            Flaw(
+                "is a link that leads out of the instance folder",
+                file=DESCRIPTOR,
+                fix="put the file itself into the folder",
+            )
         )
-        # Half characters (lone surrogates) pass as JSON, but no file can hold them.
-        json.dumps(content, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        what = f"is not valid JSON ({shorten(sentence(error), 200)})"
-        fix = "restore or regenerate the file"
-        raise InputError(Flaw(what, file=DESCRIPTOR, fix=fix)) from None
+    content = read_json(
+        path, max_bytes=MAX_DESCRIPTOR_BYTES, kind="valid JSON of a descriptor", fix=fix
+    )
     flaws = _descriptor_flaws(content)
     if flaws:
         raise InputError(flaws, f"Instance folder {folder.name}")
@@ -208,38 +209,6 @@ def write_folder(
         _write_content(staging, folder.name, block, description, tables, table_format)
 
 
-def _descriptor_bytes(path: Path) -> bytes:
-    limit = _DESCRIPTOR_BYTES
-    fix = f"give the path of an instance folder: it holds a file {DESCRIPTOR}"
-    try:
-        # A pipe or a device would block or never end.
-        if path.exists() and not path.is_file():
-            raise InputError(Flaw("is not a file", file=str(path), fix=fix))
-        with path.open("rb") as stream:
-            raw = stream.read(limit + 1)
-    except OSError as error:
-        what = f"cannot be read ({sentence(error)})"
-        raise InputError(Flaw(what, file=str(path), fix=fix)) from None
-    if len(raw) > limit:
-        allowed = f"at most {limit:,} bytes"
-        raise InputError(Flaw("is too large for a descriptor", file=DESCRIPTOR, allowed=allowed))
-    return raw
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Object of JSON; a name given twice would silently lose its first value."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{shorten(twice)} is given twice in one object")
-    return content
-
-
 def _descriptor_flaws(content: object) -> list[Flaw]:
     if not isinstance(content, dict) or not isinstance(content.get(BLOCK), dict):
         fix = f'add "{BLOCK}": {{"problem": ..., "format_version": 1, "parameters": {{...}}}}'
@@ -283,7 +252,9 @@ def _descriptor_flaws(content: object) -> list[Flaw]:
                 )
         label = str(resource.get("name"))
         if label in seen:
-            flaws.append(Flaw("is listed twice", DESCRIPTOR, field=label))
+            flaws.append(
+                Flaw("is listed twice", DESCRIPTOR, field=label, fix="keep one of its resources")
+            )
         seen.add(label)
     return flaws
 
@@ -319,13 +290,7 @@ def _safe_path(folder: Path, given: str) -> Path:
             Flaw("is too long", DESCRIPTOR, field="path", value=given, allowed=allowed)
         )
     path = folder / pure
-    try:
-        outside = not path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError) as error:
-        # A circle of links, or a name that no file system takes.
-        what = f"cannot be a file here ({sentence(error)})"
-        raise InputError(Flaw(what, DESCRIPTOR, field="path", value=given)) from None
-    if outside:
+    if _leads_outside(path, folder):
         raise InputError(flaw)
     if path.suffix.lower() not in (".csv", ".parquet"):
         allowed = "a .csv or .parquet file"
@@ -333,6 +298,22 @@ def _safe_path(folder: Path, given: str) -> Path:
             Flaw("has an unknown format", DESCRIPTOR, field="path", value=given, allowed=allowed)
         )
     return path
+
+
+def _leads_outside(path: Path, folder: Path) -> bool:
+    """Whether a file of a folder is, through links, a file elsewhere.
+
+    Raises
+    ------
+    InputError
+        No file system can tell: a circle of links, an impossible name.
+    """
+    try:
+        return not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        what = f"cannot be a file here ({sentence(error)})"
+        given = str(path.relative_to(folder))
+        raise InputError(Flaw(what, DESCRIPTOR, field="path", value=given)) from None
 
 
 def _parquet() -> Any:
@@ -365,7 +346,15 @@ def _read_parquet(path: Path, shown: str) -> RawTable:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
-            [Flaw("stands more than once in the header", shown, value=name) for name in twice]
+            [
+                Flaw(
+                    "stands more than once in the header",
+                    shown,
+                    value=name,
+                    fix="give every column a name of its own",
+                )
+                for name in twice
+            ]
         )
     return RawTable(cells, Place(shown), typed=True)
 

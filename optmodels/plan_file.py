@@ -6,7 +6,6 @@ What a file says about its own cost is a claim. Only the decisions are taken fro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as PydanticField
 
-from optmodels.atomic import sentence
 from optmodels.cells import FAULTS, read_times
-from optmodels.errors import Flaw, InputError, shorten
+from optmodels.errors import Flaw, InputError
+from optmodels.json_file import read_json
 from optmodels.plan import PLAN_VERSION, Provenance
 from optmodels.schema import Place
 
@@ -92,7 +91,7 @@ def read_plan(path: str | Path) -> StoredPlan:
     """
     path = Path(path)
     fix = "save a plan with plan.save or `optmodels solve --out`"
-    content = _read_json(path, fix)
+    content = read_json(path, max_bytes=_PLAN_BYTES, kind="a plan file", fix=fix)
     version = content.get("optmodels_plan") if isinstance(content, dict) else None
     if isinstance(version, int) and version > PLAN_VERSION:
         what, allowed = "is newer than this release reads", f"1 to {PLAN_VERSION}"
@@ -126,36 +125,6 @@ def read_plan(path: str | Path) -> StoredPlan:
     claims = read.model_dump(include={"problem", "maker", "status", "objective", "bound"})
     claims |= {"method": provenance.method, "seconds": provenance.seconds}
     return StoredPlan(read.fingerprint, claims, tables, provenance)
-
-
-def _read_json(path: Path, fix: str) -> Any:
-    try:
-        # A pipe or a device would block or never end.
-        blocked = path.exists() and not path.is_file()
-        raw = b""
-        if not blocked:
-            with path.open("rb") as stream:
-                raw = stream.read(_PLAN_BYTES + 1)
-    except (OSError, ValueError) as error:
-        what = f"cannot be read ({sentence(error)})"
-        raise InputError(Flaw(what, file=ascii(str(path))[1:-1], fix=fix)) from None
-    if blocked:
-        raise InputError(Flaw("is not a file", file=str(path), fix=fix))
-    if len(raw) > _PLAN_BYTES:
-        limit = f"at most {_PLAN_BYTES:,} bytes"
-        raise InputError(Flaw("is too large for a plan", file=path.name, allowed=limit))
-    try:
-        content = json.loads(raw.decode(), parse_constant=_refuse_constant)
-        # Half characters (lone surrogates) pass as JSON, but cannot be shown or written.
-        json.dumps(content, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        what = f"is not a plan file ({shorten(sentence(error), 200)})"
-        raise InputError(Flaw(what, file=path.name, fix=fix)) from None
-    return content
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a JSON number")
 
 
 def _frame(content: _TableFile, file: str, place: str) -> tuple[pd.DataFrame, list[Flaw]]:

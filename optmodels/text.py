@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import difflib
-import gzip
+import io
 import os
 import stat
 import unicodedata
@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from optmodels.errors import Flaw, InputError, UsageError, shorten
 
@@ -31,8 +31,15 @@ MAX_LINE_BYTES = 1_000_000
 MAX_BYTES = 256_000_000
 MAX_ROWS = 2_000_000
 MAX_COLUMNS = 10_000
-MAX_CELLS = 20_000_000
+#: A cell costs some 100 bytes as text and number: all of them together stay below a gigabyte.
+MAX_CELLS = 8_000_000
+MAX_BLANK_LINES = 10_000
 _MAX_FLAWS = 100
+
+#: Blocks of which a compressed file may consist; bgzip makes one of each 64 KiB.
+MAX_MEMBERS = 100_000
+_CHUNK = 1 << 16
+_GZIP_WBITS = 31
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
@@ -155,7 +162,7 @@ def read_delimited(
         raise UsageError(f"A file is named by a path, not by {shorten(path)}.")
     label = Path(path).name if name is None else name
     lines = _Lines(label, max_line, max_bytes, subject)
-    with _open(path, label, subject) as stream:
+    with _open(path, label, max_bytes, subject) as stream:
         records = csv.reader(lines.of(stream), delimiter=delimiter, strict=True)
         return _table(
             lines,
@@ -166,8 +173,10 @@ def read_delimited(
         )
 
 
-def _open(path: str | os.PathLike[str], label: str, subject: str | None) -> BinaryIO:
-    """Open a regular file for reading bytes, through gzip where the name says so."""
+def _open(
+    path: str | os.PathLike[str], label: str, max_bytes: int, subject: str | None
+) -> BinaryIO:
+    """Open a regular file of bounded size for reading bytes, through gzip if the name says so."""
 
     def refuse(
         what: str, *, allowed: str | None = None, cause: str | None = None, fix: str | None = None
@@ -176,12 +185,19 @@ def _open(path: str | os.PathLike[str], label: str, subject: str | None) -> Bina
         return InputError(flaw, subject)
 
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - Path() would hide an empty path
-        if stat.S_ISDIR(mode):
+        about = os.stat(path)  # noqa: PTH116 - Path() would hide an empty path
+        if stat.S_ISDIR(about.st_mode):
             raise refuse("is a folder", allowed="a file", fix="name the file inside it")
         # A pipe or a device may block for ever or never end.
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(about.st_mode):
             raise refuse("is not a regular file", allowed="a file on disk")
+        if about.st_size > max_bytes:
+            raise refuse(
+                f"has {about.st_size:,} bytes",
+                allowed=f"at most {max_bytes:,}",
+                fix="split it, or keep only what is needed; large tables of instances may be "
+                "Parquet",
+            )
         stream = cast("BinaryIO", Path(path).open("rb"))  # noqa: SIM115 - closed by the caller
     except FileNotFoundError:
         parent = Path(path).parent
@@ -194,6 +210,8 @@ def _open(path: str | os.PathLike[str], label: str, subject: str | None) -> Bina
         raise refuse("was not found", cause=cause) from None
     except PermissionError:
         raise refuse("may not be read", cause="file permissions") from None
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise refuse(f"cannot be opened: {_reason(error)}") from None
     zipped = label.endswith(".gz") or Path(path).suffix == ".gz"
@@ -202,7 +220,7 @@ def _open(path: str | os.PathLike[str], label: str, subject: str | None) -> Bina
     if not zipped and magic != _GZIP_MAGIC:
         return stream
     if zipped and magic == _GZIP_MAGIC:
-        return cast("BinaryIO", _OwningGzip(stream))
+        return cast("BinaryIO", io.BufferedReader(_Unpacked(stream), _CHUNK))
     stream.close()
     if zipped:
         raise refuse(
@@ -213,18 +231,55 @@ def _open(path: str | os.PathLike[str], label: str, subject: str | None) -> Bina
     raise refuse("is gzip data although its name does not end in .gz", fix="add .gz to the name")
 
 
-class _OwningGzip(gzip.GzipFile):
-    """A gzip reader that closes the file below it."""
+class _Unpacked(io.RawIOBase):
+    """Bytes out of gzip data, unpacked as they are asked for; closes the file below.
+
+    Python's own reader goes through the zeros after the data one by one, and through any number of
+    empty members: a small file can keep it busy for hours. Here both are bounded.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._below = stream
-        super().__init__(fileobj=stream, mode="rb")
+        self._packed = b""
+        self._member = zlib.decompressobj(_GZIP_WBITS)
+        self._members = 1
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._member.eof and not self._next_member():
+                return 0
+            data = self._member.unconsumed_tail or self._packed or self._below.read(_CHUNK)
+            self._packed = b""
+            if not data:
+                raise EOFError
+            found = self._member.decompress(data, len(buffer))
+            if found:
+                buffer[: len(found)] = found
+                return len(found)
 
     def close(self) -> None:
         try:
             super().close()
         finally:
             self._below.close()
+
+    def _next_member(self) -> bool:
+        """Go on with the member behind this one; false at the end of the file."""
+        rest = self._member.unused_data.lstrip(b"\0")
+        while not rest:
+            chunk = self._below.read(_CHUNK)
+            if not chunk:
+                return False
+            rest = chunk.lstrip(b"\0")
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            raise zlib.error(f"it has more than {MAX_MEMBERS:,} members")
+        self._packed = rest
+        self._member = zlib.decompressobj(_GZIP_WBITS)
+        return True
 
 
 def _near_files(folder: Path, wanted: str) -> str:
@@ -272,7 +327,7 @@ class _Lines:
                     cause="the file was cut off while it was copied or downloaded",
                     fix="fetch it again",
                 ) from None
-            except (gzip.BadGzipFile, zlib.error) as error:
+            except zlib.error as error:
                 raise self.refuse(
                     f"the compressed data are damaged: {_reason(error)}", fix="fetch it again"
                 ) from None
@@ -343,9 +398,23 @@ def _table(
             lines.open_bytes = 0
             if not record:
                 blank = blank or number
+                # No row is held of them, but a small archive unpacks to hundreds of millions.
+                if number - blank >= MAX_BLANK_LINES:
+                    raise lines.refuse(
+                        "the file has too many blank lines",
+                        allowed=f"at most {MAX_BLANK_LINES:,}, at the end of the file",
+                    )
                 continue
             if blank is not None:
-                flaws.append(Flaw("is blank in the middle of the table", file=label, row=blank))
+                flaws.append(
+                    Flaw(
+                        "is blank in the middle of the table",
+                        file=label,
+                        row=blank,
+                        cause="a file that was cut or edited by hand",
+                        fix="remove the row",
+                    )
+                )
                 if not columns:
                     break
                 blank = None
@@ -405,7 +474,13 @@ def _header_flaws(columns: list[str], label: str) -> list[Flaw]:
             repeated.append(column)
         seen.add(column)
     return [
-        Flaw("stands more than once in the header", file=label, row=1, value=column)
+        Flaw(
+            "stands more than once in the header",
+            file=label,
+            row=1,
+            value=column,
+            fix="give every column a name of its own",
+        )
         for column in dict.fromkeys(repeated)
     ]
 

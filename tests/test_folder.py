@@ -159,6 +159,20 @@ def link_outside(path):
     (path / "carbon.csv").symlink_to(path.parent / "outside.csv")
 
 
+def linked_descriptor(path):
+    """A link to a sound descriptor outside the folder."""
+    shutil.move(path / folder.DESCRIPTOR, path.parent / folder.DESCRIPTOR)
+    (path / folder.DESCRIPTOR).symlink_to(path.parent / folder.DESCRIPTOR)
+
+
+def linked_subfolder(path):
+    """A table in a subfolder that is a link to a folder outside."""
+    (path.parent / "outside").mkdir()
+    shutil.move(path / "carbon.csv", path.parent / "outside" / "carbon.csv")
+    (path / "tables").symlink_to(path.parent / "outside")
+    resource(path="tables/carbon.csv")(path)
+
+
 def circular_link(path):
     """A link to itself."""
     (path / "carbon.csv").unlink()
@@ -218,6 +232,8 @@ FAULTS = {
     "path a number": (resource(path=7), ["resource 1.path", "7"]),
     "name missing": (resource(name=None), ["resource 1.name"]),
     "link outside": (link_outside, ["carbon.csv", "leads out"]),
+    "linked descriptor": (linked_descriptor, [folder.DESCRIPTOR, "leads out", "Fix"]),
+    "linked subfolder": (linked_subfolder, ["'tables/carbon.csv'", "leads out"]),
     "circular link": (circular_link, ["carbon.csv"]),
     "pipe": (pipe, ["carbon.csv", "not a regular file"]),
     "Parquet pipe": (parquet_pipe, ["carbon.parquet", "not a file"]),
@@ -367,11 +383,11 @@ def test_flaws_across_tables_are_told_beside_flaws_of_an_optional_table(saved):
 
 
 def test_a_huge_field_is_refused_with_little_memory(saved):
-    """A gigabyte in one field (a sparse file here) is refused at once, not read."""
+    """200 MB in one field (a sparse file here) are refused at once, not read."""
     with (saved / "carbon.csv").open("r+b") as stream:
         stream.seek(0, os.SEEK_END)
         stream.write(b"2022-06-01T09:00:00Z,")
-        stream.truncate(2**30)
+        stream.truncate(200_000_000)
     tracemalloc.start()
     with pytest.raises(InputError, match=r"carbon\.csv, row 11"):
         om.load(saved)
@@ -581,7 +597,7 @@ def test_mutated_folders_give_an_instance_or_a_refusal(tmp_path):
     files = sorted(path.iterdir())
     contents = {file: file.read_bytes() for file in files}
     outcomes = {"instance": 0, "refused": 0}
-    for _ in range(1500):
+    for _ in range(500):
         file = files[rng.integers(len(files))]
         file.write_bytes(mutated(contents[file], rng))
         try:
@@ -594,7 +610,7 @@ def test_mutated_folders_give_an_instance_or_a_refusal(tmp_path):
             assert error.flaws
             outcomes["refused"] += 1
         file.write_bytes(contents[file])
-    assert min(outcomes.values()) > 50
+    assert min(outcomes.values()) > 20
 
 
 def test_mutated_parquet_gives_an_instance_or_a_refusal(tmp_path):

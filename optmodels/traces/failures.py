@@ -9,7 +9,6 @@ named. A start and an end belong together if they have the same server and the s
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from optmodels.errors import Flaw, InputError, shorten
+from optmodels.json_file import read_json
 from optmodels.traces.parse import MAX_FLAWS
 
 _SUBJECT = "failures of servers"
@@ -85,20 +85,7 @@ def read_failures(path: str | os.PathLike[str]) -> pd.DataFrame:
 def _events(path: str | os.PathLike[str]) -> tuple[list[Any], str]:
     """The list of events, and the name of the file for messages."""
     label = Path(path).name
-    try:
-        with Path(path).open("rb") as stream:
-            raw = stream.read(_JSON_BYTES + 1)
-        if len(raw) > _JSON_BYTES:
-            allowed = f"at most {_JSON_BYTES:,} bytes"
-            raise InputError(Flaw("is too large", file=label, allowed=allowed), _SUBJECT)
-        content = json.loads(raw.decode("utf-8-sig"))
-    except OSError as error:
-        what = f"cannot be read: {error.strerror}"
-        raise InputError(Flaw(what, file=label or str(path)), _SUBJECT) from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            Flaw(f"is no JSON text: {shorten(str(error), 100)}", file=label), _SUBJECT
-        ) from None
+    content = read_json(path, max_bytes=_JSON_BYTES, kind="a JSON text", subject=_SUBJECT)
     if not isinstance(content, list):
         allowed = "a list of events"
         raise InputError(Flaw("is another kind of JSON", file=label, allowed=allowed), _SUBJECT)

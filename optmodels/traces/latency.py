@@ -17,7 +17,6 @@ of Google's regions by grid zone does, because two regions share a zone; read it
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Literal
@@ -25,9 +24,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from optmodels.errors import Flaw, InputError, UsageError, shorten
+from optmodels.errors import Flaw, InputError, UsageError
+from optmodels.json_file import read_json
 from optmodels.text import read_delimited
-from optmodels.traces.parse import MAX_FLAWS, check_numbers
+from optmodels.traces.parse import EMPTY, MAX_FLAWS, check_numbers
 
 LATENCY_FORMATS = ("pairs", "matrix")
 PLACE_FORMATS = ("azure-regions", "cities")
@@ -106,7 +106,7 @@ def read_latency(path: str | os.PathLike[str], format: Literal["pairs", "matrix"
         for i in np.flatnonzero(pairs.duplicated())[:MAX_FLAWS]
     ]
     if not flaws and not senders:
-        flaws.append(Flaw("has no rows of data", file=table.name))
+        flaws.append(Flaw("has no rows of data", file=table.name, cause=EMPTY))
     if flaws:
         raise InputError(flaws, _SUBJECT)
     places = sorted({*senders, *receivers})
@@ -176,20 +176,7 @@ def _azure_regions(
 ) -> tuple[str, list[str], dict[str, list[str]]]:
     """Names and coordinates, as text, from the JSON object of regions."""
     label = Path(path).name
-    try:
-        with Path(path).open("rb") as stream:
-            raw = stream.read(_JSON_BYTES + 1)
-        if len(raw) > _JSON_BYTES:
-            allowed = f"at most {_JSON_BYTES:,} bytes"
-            raise InputError(Flaw("is too large", file=label, allowed=allowed), _PLACES)
-        content = json.loads(raw.decode("utf-8-sig"))
-    except OSError as error:
-        what = f"cannot be read: {error.strerror}"
-        raise InputError(Flaw(what, file=label or str(path)), _PLACES) from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            Flaw(f"is no JSON text: {shorten(str(error), 100)}", file=label), _PLACES
-        ) from None
+    content = read_json(path, max_bytes=_JSON_BYTES, kind="a JSON text", subject=_PLACES)
     if not isinstance(content, dict):
         allowed = "an object of regions by name"
         raise InputError(Flaw("is another kind of JSON", file=label, allowed=allowed), _PLACES)

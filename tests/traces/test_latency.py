@@ -75,8 +75,8 @@ def test_places(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("[1]", "another kind of JSON"),
-        ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("{", "not a JSON text"),
+        ("[" * 100_000, "not a JSON text"),
         ("{}", "no places"),
         ('{"a": {"Latitude": "95", "Longitude": "x"}, "b": 3}', "4 problems"),
     ],
