@@ -25,6 +25,7 @@ from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from ..errors import Flaw, InputError, OptmodelsError, UsageError
 from .labels import Family, FloatArray, Labels, make_index, scalar_index
 from .linear import LinearModel
+from .pyomo_instance import create_instance
 
 _TRIVIAL_TOLERANCE = 1e-9
 _HARMLESS = frozenset(
@@ -95,7 +96,7 @@ def compile_pyomo(model: Any, data: object = None) -> LinearModel:
 
 def _instance(model: Any, data: object) -> Any:
     try:
-        return model.create_instance(data) if data is not None else model.create_instance()
+        return create_instance(model, data)
     except Exception as error:
         missing = "" if data is not None else " Fix: pass data=... with the model's data."
         raise UsageError(

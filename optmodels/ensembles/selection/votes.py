@@ -178,7 +178,8 @@ def _group_data(margins: Margins, living: Any, most: int, rule: str) -> dict[str
         data["covers"] = _ragged(covers)
         return data
     # A wrong class that is behind wherever another one is needs no row of its own.
-    needed = np.array([_needed(values[:, :, g]) for g in groups]).reshape(len(groups), -1)
+    needed = np.array([_needed(values[:, :, g]) for g in groups], dtype=bool)
+    needed = needed.reshape(len(groups), values.shape[1])
     group, row = np.nonzero(needed)
     least = np.sort(np.minimum(values[:, row, group], 0), axis=0)[:most].sum(axis=0)
     candidate, line = np.nonzero(values[:, row, group])

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from ...errors import Flaw, InputError, UsageError
 from ..labels import FloatArray, place_text
 from ..linear import same_array
+from ..pyomo_instance import create_instance
 from . import tracing
 from .domains import is_any, outside_flaw, which_outside
 from .members import columns_of, labels_of, members_of, plain_label, space_labels, sparse_space
@@ -547,7 +548,7 @@ def instance_of(formulation: Any, data: Mapping[str, Any], *, name: str | None =
         As for `Data`.
     """
     source = getattr(formulation, "source", formulation)
-    return source.create_instance(pyomo_data(formulation, data), name=name)
+    return create_instance(source, pyomo_data(formulation, data), name=name)
 
 
 def pyomo_data(formulation: Any, data: Mapping[str, Any]) -> dict[None, dict[str, dict[Any, Any]]]:

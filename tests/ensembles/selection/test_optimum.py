@@ -25,7 +25,7 @@ from optmodels.ensembles.selection.model import (
     vote_formulation,
 )
 from optmodels.ensembles.selection.optimum import search, solve
-from optmodels.ensembles.selection.pool import Fleet, Pool, from_subsets
+from optmodels.ensembles.selection.pool import Fleet, Pool, from_predictions, from_subsets
 from optmodels.ensembles.selection.pricing import Limits, choose
 from optmodels.ensembles.selection.synthetic import generate
 from optmodels.ensembles.selection.votes import vote_data
@@ -364,3 +364,15 @@ def test_search_takes_prices() -> None:
     assert found.placements == ((),)
     assert found.bound == 0
     assert error(inst, found.placements) == 1
+
+
+@pytest.mark.parametrize("rule", ["cover", "majority", "plurality", "soft", "weighted"])
+def test_votes_where_nobody_is_ever_right(rule: str) -> None:
+    """Samples that no set can get right: the programme of the votes has no rows."""
+    pool = Pool(["a", "b"], [30.0, 50.0], [1.0, 1.0])
+    scores = np.array([[[0.3, 0.5, 0.5]], [[0.5, 0.5, 0.8]]])
+    weight = [0.5, 1.0] if rule == "weighted" else None
+    inst = from_predictions(
+        pool, Fleet([60.0], [0.1]), (scores, np.zeros(1, dtype=int)), rule=rule, vote_weight=weight
+    )
+    assert [solve(inst, method=method).objective for method in ("votes", "table")] == [1.0, 1.0]
