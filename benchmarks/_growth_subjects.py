@@ -70,7 +70,7 @@ class Subject:
     axis
         What grows.
     sizes
-        Four sizes, each four times the one before; quick runs leave out the largest.
+        Four sizes, each four times the one before; quick runs do those in the middle.
     arguments
         Arguments of the problem's generator for a size.
     compiled
@@ -294,8 +294,8 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         "scaling.cluster",
         "jobs",
-        (500, 2000, 8000, 32_000),
-        lambda n: {"jobs": n, "hours": 168},
+        (250, 1000, 4000, 16_000),
+        lambda n: {"jobs": n, "hours": 24, "past_hours": 48},
         _cluster,
     ),
     Subject(
@@ -312,7 +312,7 @@ SUBJECTS: tuple[Subject, ...] = (
         lambda n: {"sites": n, "hours": 168, "demand_gpus": 250.0 * n},
         _rightsizing,
     ),
-    Subject("routing.sites", "periods", (6, 24, 96, 384), lambda n: {"hours": n / 12}),
+    Subject("routing.sites", "periods", (3, 12, 48, 192), lambda n: {"hours": n / 12}),
     Subject("routing.sites", "sites", (2, 8, 32, 128), lambda n: {"sites": n, "hours": 0.5}),
     Subject(
         "routing.pipeline",
@@ -337,11 +337,13 @@ SUBJECTS: tuple[Subject, ...] = (
         (12, 48, 192, 768),
         lambda n: {"apps": n, "gpus": 4, "tpus": 4},
         _accelerators,
+        # For every application that fits nowhere it tries to move everybody who is hosted.
+        squares=frozenset({"one-move"}),
     ),
     Subject(
         "ensembles.selection", "models", (7, 15, 30, 60), lambda n: {"apps": 1, "candidates": n}
     ),
-    Subject("ensembles.selection", "applications", (2, 8, 32, 128), lambda n: {"apps": n}),
+    Subject("ensembles.selection", "applications", (1, 4, 16, 64), lambda n: {"apps": n}),
     Subject(
         "ensembles.failover",
         "applications",
