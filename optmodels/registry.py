@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optmodels.canvas import cost_chart
 from optmodels.errors import SolverError, UsageError
 from optmodels.forecast import Forecast
 from optmodels.instance import Instance
@@ -140,7 +141,7 @@ class Problem:
         objective that is not named weighs nothing). None where the problem has no trade-off.
     charts
         Charts of a plan by name, the usual one first: ``chart(instance, plan, *, ax=None) ->
-        Figure``.
+        Figure``. By default the cost split alone.
     """
 
     name: str
@@ -166,7 +167,7 @@ class Problem:
     measures: Mapping[str, Callable[..., float]] = field(default_factory=dict)
     objectives: Mapping[str, str] = field(default_factory=dict)
     weighted: Callable[..., Weighted] | None = None
-    charts: Mapping[str, Chart] = field(default_factory=dict)
+    charts: Mapping[str, Chart] = field(default_factory=lambda: {"costs": cost_chart})
 
     def policy(self, name: str | Policy, seed: int = 0) -> Policy:
         """Policy of this name, or the given policy object itself; random ones get the seed.
