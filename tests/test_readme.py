@@ -20,13 +20,17 @@ import pytest
 from optmodels import registry
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 #: Commands that are not run here, by their first words, and why not.
 NOT_RUN = {
     "git clone": "needs a network; the checkout at hand is what it would bring",
     "mkdocs build": "needs the extra 'docs'; tests/extras/test_docs.py builds the site",
     "python3 -m venv": "installs from a package index; CI runs both lines from nothing",
+    ".venv/bin/": "are the checks themselves; CI runs them",
     "pip install": "needs a package index; CI installs every extra that is named here",
     "mpiexec": "takes half a minute on two ranks; tests/rightsizing/sites/test_hedging.py runs two",
     "dask": "starts a service that does not end; tests/studies/test_cluster.py runs one",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import optmodels
@@ -10,6 +11,21 @@ import optmodels
 PACKAGE = Path(optmodels.__file__).parent
 #: Constants above this are no tolerances but shares, times or counts.
 _LARGEST = 1e-2
+_ASSIGNMENT = re.compile(r"[A-Za-z_]+(?::.*)? = \S")
+#: Factors between units, and quantities of the physical world.
+_NO_TOLERANCES = {"_MS", "ENERGY_J_PER_MB", "_LEAST_SECONDS"}
+#: What a name says where no comment says more.
+_BY_NAME = {
+    "_ROUNDING": "Relative difference that rounding explains.",
+    "_SLACK": "Relative room that rounding may take.",
+    "_WHOLE": "Distance from a whole number that counts as none.",
+    "_NOISE": "Reduced costs up to this share of the dearest price, and such gaps, count as zero.",
+    "_PRICE_NOISE": "Prices of rows up to this size count as zero.",
+    "_TRIVIAL_TOLERANCE": "Error of a row without variables that is passed over.",
+    "_TIGHT": "Tolerance of the solver when an answer is polished.",
+    "_PROPORTIONAL": "Relative error up to which work counts as proportional to servers.",
+    "_SMALLEST": "Smallest number that a parameter may be.",
+}
 
 
 def tolerances() -> list[tuple[str, str, float, str]]:
@@ -22,10 +38,11 @@ def tolerances() -> list[tuple[str, str, float, str]]:
         module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
         for number, node in enumerate(body):
             name, value = _small(node)
-            if name is None or value is None:
+            if name is None or value is None or name in _NO_TOLERANCES:
                 continue
             after = body[number + 1] if number + 1 < len(body) else None
-            found.append((module, name, value, _comment(lines, node.lineno) or _string(after)))
+            said = _comment(lines, node.lineno) or _string(after) or _BY_NAME.get(name, "")
+            found.append((module, name, value, said))
     return found
 
 
@@ -58,6 +75,9 @@ def _comment(lines: list[str], number: int) -> str:
     tail = lines[number - 1].partition("#")[2]
     words: list[str] = []
     above = number - 2
+    # One comment may speak of several constants in a row.
+    while above >= 0 and _ASSIGNMENT.match(lines[above]):
+        above -= 1
     while above >= 0 and lines[above].startswith("#"):
         words.insert(0, lines[above].lstrip("#: ").strip())
         above -= 1

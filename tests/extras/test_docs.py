@@ -163,6 +163,16 @@ def test_formulas_become_markup(monkeypatch):
             mathematics.mathml(wrong)
 
 
+def test_every_tolerance_says_what_it_is_for(monkeypatch):
+    """No small constant of the code stands on the page of tolerances without a meaning."""
+    monkeypatch.syspath_prepend(str(HOOKS))
+    import constants
+
+    found = constants.tolerances()
+    assert len(found) > 100
+    assert not [f"{module}.{name}" for module, name, _, meaning in found if not meaning]
+
+
 def target(page, link):
     """Path in the site that a link on a page leads to."""
     path = unquote(urlsplit(link).path)
