@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyomo.environ as pyo
 
+from optmodels.errors import InfeasibleError
 from optmodels.routing.pipeline.layers import ROUNDING, Layers, layers_of
 from optmodels.routing.pipeline.steps import Card, Steps
 from optmodels.solver.template.data import instance_of
@@ -254,7 +255,17 @@ def _ragged(lists: Sequence[Sequence[int]]) -> tuple[Any, Any]:
 
 
 def concrete_model(instance: PipelineInstance) -> pyo.ConcreteModel:
-    """The formulation with the data of an instance, as an ordinary Pyomo model."""
+    """The formulation with the data of an instance, as an ordinary Pyomo model.
+
+    Raises
+    ------
+    InfeasibleError
+        A service has no route at all, so that there is nothing to formulate.
+    """
     steps = Steps(instance)
     layers = [layers_of(steps, service) for service in instance.services]
+    if not all(one.starts for one in layers):
+        from optmodels.routing.pipeline.limits import explain
+
+        raise InfeasibleError(f"{instance.name} has no plan.", explain(instance))
     return instance_of(formulation(), model_data(steps, layers), name=instance.name)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pyomo.environ as pyo
 import pytest
 
+from optmodels.errors import InfeasibleError
 from optmodels.routing.pipeline.model import concrete_model, formulation, model_data
 from optmodels.routing.pipeline.optimum import graphs_of, solve
 from optmodels.solver import compile_model, solve_model
 from optmodels.solver.pyomo_standard import compile_pyomo
 from optmodels.solver.template.data import instance_of
-from tests.routing.pipeline.instances import chain, small
+from tests.routing.pipeline.instances import chain, pipelines, small
 from tests.solver.comparing import assert_same, read_back
 
 SOME = (
@@ -70,3 +71,21 @@ def test_every_kind_of_row_appears_in_what_is_tested():
         for name in rows:
             rows[name] += len(data[name][0] if isinstance(data[name], tuple) else data[name])
     assert min(rows.values()) > 0
+
+
+def test_no_model_without_any_route():
+    """A service that cannot be served at all: the reasons, and not an error of some function."""
+    inst = pipelines(
+        {"client": {}, "server": {}},
+        [],
+        {
+            "far": {
+                "stages": [
+                    ("a", "compute", 1e3, [("client", "cpu", 0.0)]),
+                    ("b", "compute", 0.0, [("server", "cpu", 1.0)]),
+                ]
+            }
+        },
+    )
+    with pytest.raises(InfeasibleError, match="far"):
+        inst.model()
