@@ -48,6 +48,9 @@ def text() -> str:
                 **{fact.lower(): said[fact] for fact in FACTS},
             }
             cells = "".join(f"<tr><th>{n}</th><td>{_inline(v)}</td></tr>" for n, v in rows.items())
+            goal = f"reference/{page.replace('.md', '.html')}#{kind.__module__}.{kind.__name__}"
+            shown = f"<code>{kind.__module__}.{kind.__name__}</code>"
+            cells = cells.replace(shown, f'<a href="{goal}">{shown}</a>')
             parts.append(
                 f"### `{label}` {{#{page.removesuffix('.md')}-{label}}}\n\n"
                 f"{_sentence(kind.summary)}{drawn}\n\n"

@@ -10,7 +10,7 @@ from optmodels import registry
 PACKAGE = Path(optmodels.__file__).parent
 #: Rooms of a problem that are for its users, in reading order; a problem has most of them.
 ROOMS = (
-    "instance", "model", "audit", "optimum", "policies", "threshold_policies", "guarantees",
+    "instance", "model", "audit", "optimum", "conversion.guarantees",
     "synthetic", "from_trace", "from_traces", "from_wind", "from_series", "from_maps",
     "from_events", "pool", "figures", "charts", "weighted", "stochastic", "scenarios", "risk",
     "firmness", "headroom", "warm_backups", "judging", "migration", "simulation", "serving",
@@ -35,9 +35,14 @@ def pages() -> dict[str, str]:
         present = [name for name in modules or _inside(key) if _exists(name)]
         if present:
             made[f"reference/{key}.md"] = _page(title, present)
-    for problem in registry.problems():
-        rooms = [f"{problem}.{room}" for room in ROOMS if _exists(f"{problem}.{room}")]
-        made[f"reference/{problem.replace('.', '-')}.md"] = _page(f"`{problem}`", rooms)
+    for name in registry.problems():
+        problem = registry.problem(name)
+        rooms = [f"{name}.{room}" for room in ROOMS if _exists(f"{name}.{room}")]
+        deciding = {
+            kind.__module__.removeprefix("optmodels.") for kind in problem.policies.values()
+        }
+        rooms[3:3] = sorted(deciding - set(rooms))
+        made[f"reference/{name.replace('.', '-')}.md"] = _page(f"`{name}`", rooms)
     return made
 
 
