@@ -8,8 +8,8 @@ instance is valid by construction, solved within milliseconds, and shrinks to th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import random
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from hypothesis import strategies as st
@@ -18,123 +18,126 @@ import optmodels as om
 from optmodels import registry
 from optmodels.instance import Instance
 
-Sizes = Mapping[str, st.SearchStrategy[Any]]
-
 #: Every clock that a slot may have met: plain days, both changes of summer time, a leap day.
-STARTS = st.sampled_from(
-    [
-        "2023-06-01T00:00:00Z",
-        "2024-02-28T22:00:00Z",
-        "2023-03-26T00:00:00+01:00",
-        "2023-10-29T00:00:00+02:00",
-    ]
+STARTS = (
+    "2023-06-01T00:00:00Z",
+    "2024-02-28T22:00:00Z",
+    "2023-03-26T00:00:00+01:00",
+    "2023-10-29T00:00:00+02:00",
 )
 
 
-def _share(low: float, high: float) -> st.SearchStrategy[float]:
-    return st.integers(0, 20).map(lambda k: round(low + (high - low) * k / 20, 6))
+def _between(low: float, high: float) -> tuple[float, ...]:
+    return tuple(round(low + (high - low) * k / 20, 6) for k in range(21))
 
 
-SMALL: Mapping[str, Sizes] = {
+#: Sizes of the generators that give small instances, the smallest first.
+SMALL: Mapping[str, Mapping[str, Sequence[object]]] = {
     "scaling.job": {
-        "hours": st.integers(3, 8),
-        "work": st.sampled_from([0.5, 1.0, 1.75, 2.0, 3.0]),
-        "switching_g": st.sampled_from([0.0, 1.0, 20.0, 400.0]),
-        "history_days": st.sampled_from([0, 1]),
-        "servers": st.integers(0, 4),
-        "forecast_every_hours": st.sampled_from([0, 1, 2]),
+        "hours": range(3, 9),
+        "work": (0.5, 1.0, 1.75, 2.0, 3.0),
+        "switching_g": (0.0, 1.0, 20.0, 400.0),
+        "history_days": (0, 1),
+        "servers": range(0, 5),
+        "forecast_every_hours": (0, 1, 2),
         "start": STARTS,
-        "noise": _share(0.0, 1.0),
+        "noise": _between(0.0, 1.0),
     },
     "scaling.cluster": {
-        "hours": st.integers(4, 8),
-        "jobs": st.integers(1, 3),
-        "capacity": st.integers(3, 6),
-        "elasticity": st.sampled_from(["mix", "high", "none"]),
-        "most_servers": st.integers(1, 3),
-        "longest_hours": st.sampled_from([2, 3]),
-        "past_hours": st.sampled_from([0, 4]),
-        "start_kwh": st.sampled_from([0.0, 0.05]),
+        "hours": range(4, 9),
+        "jobs": range(1, 4),
+        "capacity": range(3, 7),
+        "elasticity": ("mix", "high", "none"),
+        "most_servers": range(1, 4),
+        "longest_hours": (2, 3),
+        "past_hours": (0, 4),
+        "start_kwh": (0.0, 0.05),
         "start": STARTS,
     },
     "rightsizing.sites": {
-        "hours": st.integers(2, 6),
-        "sites": st.integers(1, 3),
-        "demand_gpus": st.sampled_from([50.0, 400.0, 1000.0]),
-        "correlation": _share(0.0, 1.0),
-        "past_hours": st.sampled_from([0, 3]),
-        "module_gpus": st.sampled_from([0, 0, 100]),
-        "opening_usd_per_year": st.sampled_from([0.0, 5e4]),
-        "battery_kwh": st.sampled_from([0.0, 800.0]),
-        "backup_kw": st.sampled_from([0.0, 300.0]),
+        "hours": range(2, 7),
+        "sites": range(1, 4),
+        "demand_gpus": (50.0, 400.0, 1000.0),
+        "correlation": _between(0.0, 1.0),
+        "past_hours": (0, 3),
+        "module_gpus": (0, 0, 100),
+        "opening_usd_per_year": (0.0, 5e4),
+        "battery_kwh": (0.0, 800.0),
+        "backup_kw": (0.0, 300.0),
         "start": STARTS,
     },
     "routing.sites": {
-        "hours": st.sampled_from([0.5, 1.0]),
-        "sites": st.integers(1, 2),
-        "gpus": st.sampled_from([32, 64]),
-        "origins": st.integers(1, 2),
-        "classes": st.integers(1, 3),
-        "load": _share(0.1, 0.8),
-        "correlation": _share(0.0, 1.0),
-        "backup_kw": st.sampled_from([0.0, 100.0]),
-        "period_seconds": st.just(900),
-        "slot_minutes": st.just(30),
+        "hours": (0.5, 1.0),
+        "sites": range(1, 3),
+        "gpus": (32, 64),
+        "origins": range(1, 3),
+        "classes": range(1, 4),
+        "load": _between(0.1, 0.8),
+        "correlation": _between(0.0, 1.0),
+        "backup_kw": (0.0, 100.0),
+        "period_seconds": (900,),
+        "slot_minutes": (30,),
         "start": STARTS,
     },
     "routing.pipeline": {
-        "services": st.integers(1, 3),
-        "gpu_hosts": st.integers(1, 2),
-        "cpu_hosts": st.integers(0, 1),
-        "gateways": st.just(1),
-        "clients": st.integers(1, 2),
-        "gpus_per_host": st.integers(2, 4),
-        "load_gpus": _share(0.1, 0.6),
-        "cards": st.sampled_from(["offered", "installed", "none"]),
-        "limit_factor": st.sampled_from([1.6, 3.0]),
+        "services": range(1, 4),
+        "gpu_hosts": range(1, 3),
+        "cpu_hosts": range(0, 2),
+        "gateways": (1,),
+        "clients": range(1, 3),
+        "gpus_per_host": range(2, 5),
+        "load_gpus": _between(0.1, 0.6),
+        "cards": ("offered", "installed", "none"),
+        "limit_factor": (1.6, 3.0),
     },
     "placement.edge": {
-        "sites": st.integers(1, 3),
-        "applications": st.integers(1, 4),
-        "zones": st.integers(1, 2),
-        "batches": st.integers(1, 2),
-        "spare": _share(0.5, 2.0),
-        "running": _share(0.0, 1.0),
-        "forecast_error": st.sampled_from([0.0, 0.3]),
-        "unplaced_g": st.sampled_from([None, 1000.0]),
+        "sites": range(1, 4),
+        "applications": range(1, 5),
+        "zones": range(1, 3),
+        "batches": range(1, 3),
+        "spare": _between(0.5, 2.0),
+        "running": _between(0.0, 1.0),
+        "forecast_error": (0.0, 0.3),
+        "unplaced_g": (None, 1000.0),
         "start": STARTS,
     },
     "placement.accelerators": {
-        "apps": st.integers(1, 4),
-        "gpus": st.integers(1, 2),
-        "tpus": st.integers(0, 2),
-        "rate_max": st.sampled_from([2.0, 8.0]),
-        "slo_min": st.sampled_from([1.5, 4.0]),
+        "apps": range(1, 5),
+        "gpus": range(1, 3),
+        "tpus": range(0, 3),
+        "rate_max": (2.0, 8.0),
+        "slo_min": (1.5, 4.0),
     },
     "ensembles.selection": {
-        "apps": st.integers(1, 2),
-        "candidates": st.integers(2, 4),
-        "servers": st.integers(1, 3),
-        "sites": st.integers(1, 2),
-        "classes": st.integers(2, 3),
-        "samples": st.integers(3, 10),
-        "holdout": st.sampled_from([0, 5]),
-        "correlation": _share(0.0, 1.0),
-        "room": st.sampled_from([0.4, 1.0]),
-        "rule": st.sampled_from(["soft", "majority"]),
+        "apps": range(1, 3),
+        "candidates": range(2, 5),
+        "servers": range(1, 4),
+        "sites": range(1, 3),
+        "classes": range(2, 4),
+        "samples": range(3, 11),
+        "holdout": (0, 5),
+        "correlation": _between(0.0, 1.0),
+        "room": (0.4, 1.0),
+        "rule": ("soft", "majority"),
     },
     "ensembles.failover": {
-        "servers": st.integers(2, 4),
-        "sites": st.integers(1, 2),
-        "applications": st.integers(1, 6),
-        "critical_share": _share(0.0, 1.0),
-        "free_share": st.sampled_from([0.1, 0.3, 0.6]),
-        "headroom": st.sampled_from([0.0, 0.1]),
-        "scope": st.sampled_from(["servers", "sites"]),
-        "loading": st.sampled_from(["serial", "parallel"]),
-        "rate_per_s": st.sampled_from([0.0, 2.0]),
+        "servers": range(2, 5),
+        "sites": range(1, 3),
+        "applications": range(1, 7),
+        "critical_share": _between(0.0, 1.0),
+        "free_share": (0.1, 0.3, 0.6),
+        "headroom": (0.0, 0.1),
+        "scope": ("servers", "sites"),
+        "loading": ("serial", "parallel"),
+        "rate_per_s": (0.0, 2.0),
     },
 }
+
+
+def small_instance(problem: str, rng: random.Random) -> Instance:
+    """One small valid instance of a problem, for whoever does without hypothesis."""
+    sizes = {name: rng.choice(values) for name, values in SMALL[problem].items()}
+    return om.generate(problem, seed=rng.randrange(1000), **sizes)
 
 
 @st.composite
@@ -146,7 +149,9 @@ def instances(draw: st.DrawFn, problem: str) -> Instance:
     problem
         Name such as "scaling.job".
     """
-    sizes = {name: draw(values, label=name) for name, values in SMALL[problem].items()}
+    sizes = {
+        name: draw(st.sampled_from(values), label=name) for name, values in SMALL[problem].items()
+    }
     made = om.generate(problem, seed=draw(st.integers(0, 999), label="seed"), **sizes)
     if problem == "scaling.job" and draw(st.booleans(), label="small whole intensities"):
         return _whole_intensities(draw, made)
