@@ -265,8 +265,11 @@ def model_data(instance: FailoverInstance, *, warm_price: float = 0.0) -> dict[s
         if multiplexed:
             on = on[instance.failures[f].down[instance.home[options.application[on]]]]
         calling.append(on)
+    # Places are sorted by application: nobody is looked for among those of the others.
+    first = np.searchsorted(owner, np.arange(count + 1))
     for f, a in losses:
-        own = np.flatnonzero((owner == a) & ~instance.failures[f].down[k])
+        own = np.arange(first[a], first[a + 1])
+        own = own[~instance.failures[f].down[k[own]]]
         surviving.append((c[own], k[own]))
     gain = warm_gain_s(instance)[c] * probability[owner, k]
     loss, option, where = cold
@@ -278,7 +281,7 @@ def model_data(instance: FailoverInstance, *, warm_price: float = 0.0) -> dict[s
         "options": np.arange(len(ways.target)),
         "servers": servers,
         "warm_places": (c, k),
-        "warm_of": (np.searchsorted(owner, np.arange(count + 1)), (c, k)),
+        "warm_of": (first, (c, k)),
         "warm_on": (np.searchsorted(k[by_server], np.arange(len(servers) + 1)), c[by_server]),
         "losses": number,
         "cold_places": cold,
