@@ -103,7 +103,10 @@ def cost_of(
     in_flight = float(rates @ delays) / _MS_PER_S
     return Cost(
         parts={
-            "cards_usd": sum((steps.offered.get(card, 0.0) for card in decision.cards), 0.0),
+            # In a fixed order: a set has another in every process, and sums their last digit.
+            "cards_usd": sum(
+                (steps.offered.get(card, 0.0) for card in sorted(decision.cards)), 0.0
+            ),
             "cores_usd": float(usd[family == "cores"].sum()),
             "gpus_usd": float(usd[family == "GPUs"].sum()),
             "transit_usd": float(usd[family == "link"].sum()),

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from optmodels.errors import InfeasibleError
-from optmodels.routing.pipeline.audit import audit
+from optmodels.routing.pipeline.audit import Decision, audit, cost_of
 from optmodels.routing.pipeline.optimum import solve
+from optmodels.routing.pipeline.steps import Steps
 from tests.routing.pipeline.instances import Judge, chain, small
 
 
@@ -139,3 +140,20 @@ def test_ties_are_audited() -> None:
             assert any(v.limit == "stages that share a host" for v in found.violations)
             return
     pytest.fail("no instance has an optimum that breaks its tie")
+
+
+def test_cards_are_summed_in_a_fixed_order() -> None:
+    """The last digit is that of the cards in order, whatever order a set has in this process.
+
+    Sums in the order of a set differ between processes, and so do tables of studies.
+    """
+    inst = small(0, 1)
+    rng = np.random.default_rng(7)
+    for _ in range(10):
+        steps = Steps(inst)
+        steps.offered = {(v, "rdma"): float(price) for v, price in enumerate(rng.random(12))}
+        shuffled = rng.permutation(12).tolist()
+        bought = frozenset((v, "rdma") for v in shuffled)
+        decision = Decision((None,) * len(inst.services), bought)
+        found = cost_of(inst, steps, decision, [None] * len(inst.services))
+        assert found["cards_usd"] == sum(steps.offered.values())
