@@ -245,7 +245,7 @@ class _Descent:
         return float(self.weights[k][self.paths[k]].sum())
 
     def _price(self, cards: frozenset[Card]) -> float:
-        return sum(self.prices[card] for card in cards)
+        return sum(self.prices[card] for card in sorted(cards))
 
     def _cards(self, services: Iterable[int]) -> frozenset[Card]:
         return frozenset().union(*(self._facts(k)[1] for k in services))
