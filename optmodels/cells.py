@@ -30,6 +30,8 @@ FloatArray = NDArray[np.float64]
 FIRST_TIME = pd.Timestamp("1900-01-01T00:00Z")
 LAST_TIME = pd.Timestamp("2200-01-01T00:00Z")
 MAX_TEXT = 10_000
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+"""A cell of text that begins with one of these is run as a formula by spreadsheets."""
 
 #: kind of fault -> what is wrong, likely cause, fix
 FAULTS: dict[str, tuple[str, str | None, str | None]] = {
@@ -66,6 +68,11 @@ FAULTS: dict[str, tuple[str, str | None, str | None]] = {
     "era": (f"is out of range: years {FIRST_TIME.year} to {LAST_TIME.year - 1}", None, None),
     "word": ("is not a text", None, None),
     "word_form": ("is not a usable text", f"control characters, or over {MAX_TEXT} letters", None),
+    "formula": (
+        "begins with a sign that makes spreadsheets run it as a formula",
+        "=, +, -, @ or a tab as the first letter of a name",
+        "begin the name with a letter or a digit",
+    ),
     "flag": ("is not true or false", None, None),
 }
 
@@ -211,6 +218,9 @@ def _word(cell: Any) -> str:
         raise _RefusedError("word")
     if len(cell) > MAX_TEXT or not writable(cell):
         raise _RefusedError("word_form")
+    # Instances are made to be opened in a spreadsheet, and may come from anybody.
+    if cell.startswith(FORMULA_SIGNS):
+        raise _RefusedError("formula")
     return str(cell)
 
 

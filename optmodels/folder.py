@@ -18,10 +18,11 @@ import pandas as pd
 
 from optmodels.atomic import sentence, staged_folder
 from optmodels.atomic import write_text_atomically as write_text_atomically  # noqa: PLC0414 - part of this face
+from optmodels.cells import MAX_TEXT
 from optmodels.errors import Flaw, InputError, MissingExtraError, UsageError, shorten
 from optmodels.json_file import read_json
 from optmodels.schema import Place, Table, table_schema
-from optmodels.text import MAX_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_ROWS, read_delimited
+from optmodels.text import MAX_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_NAME, MAX_ROWS, read_delimited
 
 DESCRIPTOR = "datapackage.json"
 BLOCK = "optmodels"
@@ -334,9 +335,15 @@ def _read_parquet(path: Path, shown: str) -> RawTable:
         # One file, read from an open stream: no guessing of partitions from folder names.
         with path.open("rb") as stream, parquet.ParquetFile(stream) as source:
             _bound_parquet(source.metadata, shown)
+            texts = _texts(source.schema_arrow)
+        # One text for a million rows is small in the file: it stays one until it is a cell.
+        with (
+            path.open("rb") as stream,
+            parquet.ParquetFile(stream, read_dictionary=texts) as source,
+        ):
             table = source.read()
         names = list(table.column_names)
-        cells = {name: table.column(i).to_pylist() for i, name in enumerate(names)}
+        cells = {name: _cells(table.column(i)) for i, name in enumerate(names)}
     except InputError:
         raise
     except Exception as error:
@@ -370,6 +377,35 @@ def _bound_parquet(metadata: Any, shown: str) -> None:
     if size > MAX_BYTES:
         limit = f"at most {MAX_BYTES:,} bytes unpacked"
         raise InputError(Flaw("is too large", shown, value=f"{size:,} bytes", allowed=limit))
+    # Cells that are lists are no table, and may hold any number of values.
+    nested = [c for c in map(metadata.schema.column, range(columns)) if c.max_repetition_level]
+    wide = [c for c in map(metadata.schema.column, range(columns)) if c.length > MAX_TEXT]
+    for column in (*nested, *wide):
+        limit = f"numbers, times and texts of at most {MAX_TEXT:,} bytes"
+        what = "has cells that are no plain values"
+        raise InputError(Flaw(what, shown, field=column.path[:MAX_NAME], allowed=limit))
+
+
+def _texts(schema: Any) -> list[str]:
+    """Columns of text of a Parquet file."""
+    from pyarrow import types
+
+    kinds = (types.is_string, types.is_large_string)
+    return [column.name for column in schema if any(kind(column.type) for kind in kinds)]
+
+
+def _cells(column: Any) -> list[Any]:
+    """Values of a column; equal texts are one object."""
+    from pyarrow import types
+
+    if not types.is_dictionary(column.type):
+        cells: list[Any] = column.to_pylist()
+        return cells
+    found: list[Any] = []
+    for chunk in column.chunks:
+        words = chunk.dictionary.to_pylist()
+        found += [None if at is None else words[at] for at in chunk.indices.to_pylist()]
+    return found
 
 
 def _check_target(folder: Path, overwrite: bool) -> None:

@@ -21,7 +21,7 @@ from optmodels.json_file import read_json
 from optmodels.plan import PLAN_VERSION, Provenance
 from optmodels.schema import Place
 
-_PLAN_BYTES = 2**28
+MAX_PLAN_BYTES = 2**28
 _SHOWN_FLAWS = 20
 
 
@@ -91,7 +91,7 @@ def read_plan(path: str | Path) -> StoredPlan:
     """
     path = Path(path)
     fix = "save a plan with plan.save or `optmodels solve --out`"
-    content = read_json(path, max_bytes=_PLAN_BYTES, kind="a plan file", fix=fix)
+    content = read_json(path, max_bytes=MAX_PLAN_BYTES, kind="a plan file", fix=fix)
     version = content.get("optmodels_plan") if isinstance(content, dict) else None
     if isinstance(version, int) and version > PLAN_VERSION:
         what, allowed = "is newer than this release reads", f"1 to {PLAN_VERSION}"

@@ -31,6 +31,7 @@ MAX_LINE_BYTES = 1_000_000
 MAX_BYTES = 256_000_000
 MAX_ROWS = 2_000_000
 MAX_COLUMNS = 10_000
+MAX_NAME = 200
 #: A cell costs some 100 bytes as text and number: all of them together stay below a gigabyte.
 MAX_CELLS = 8_000_000
 MAX_BLANK_LINES = 10_000
@@ -467,6 +468,12 @@ def _header_flaws(columns: list[str], label: str) -> list[Flaw]:
     if len(columns) > MAX_COLUMNS:
         what = f"the header has {len(columns):,} columns"
         return [Flaw(what, file=label, row=1, allowed=f"at most {MAX_COLUMNS:,}")]
+    long = [column for column in columns if len(column) > MAX_NAME]
+    if long:
+        # Names are repeated in messages, which people have to read.
+        what = f"has {len(long[0]):,} letters"
+        allowed = f"column names of at most {MAX_NAME}"
+        return [Flaw(what, file=label, row=1, value=long[0], allowed=allowed)]
     seen: set[str] = set()
     repeated: list[str] = []
     for column in columns:

@@ -33,6 +33,7 @@ from optmodels.cells import (
 )
 from optmodels.errors import Flaw
 from optmodels.schema import Parameters, Place, Row, Table, allowed_text, base_type
+from optmodels.text import MAX_NAME
 
 Cells = Mapping[str, Any]
 
@@ -303,7 +304,8 @@ def _key_text(value: object) -> str:
 
 
 def _parameter_flaw(model: type[Parameters], item: Any, file: str | None) -> Flaw:
-    name = str(item["loc"][0]) if item["loc"] else None
+    # An unknown name may be of any length, and is repeated in messages.
+    name = str(item["loc"][0])[:MAX_NAME] if item["loc"] else None
     info = model.model_fields.get(name or "")
     if info is None and name is not None and item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, list(model.model_fields), n=1, cutoff=0.6)

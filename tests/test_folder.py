@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 from frictionless import validate
+from pyarrow import parquet
 
 import optmodels as om
 from optmodels import atomic, folder
@@ -326,7 +328,7 @@ FAULTS = {
     ),
     "Parquet lists": (
         as_parquet(lambda f: f.assign(carbon_g_per_kwh=[[1.0]] * len(f))),
-        ["carbon.parquet", "row 2", "not a number"],
+        ["carbon.parquet", "carbon_g_per_kwh", "no plain values"],
     ),
 }
 #: Not a fault: the table has one row more than the deadline needs.
@@ -414,6 +416,31 @@ def test_a_parquet_bomb_is_refused_before_it_unpacks(saved, monkeypatch):
     monkeypatch.setattr(folder, "MAX_ROWS", 8)
     with pytest.raises(InputError, match="too large"):
         om.load(saved)
+
+
+def test_a_text_that_stands_once_in_a_parquet_file_is_held_once(saved):
+    """9 MB by 20,000 rows are 400 kB in the file, and would be 180 GB as one text per row."""
+    word = pyarrow.array(["x" * 9_000_000])
+    rows = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 20_000, "int32"), word)
+    parquet.write_table(pyarrow.table({"time": rows}), saved / "carbon.parquet")
+    resource(path="carbon.parquet")(saved)
+    begin = pyarrow.total_allocated_bytes()
+    with pytest.raises(InputError, match="not a time"):
+        om.load(saved)
+    assert pyarrow.total_allocated_bytes() - begin < 100e6
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t"])
+def test_names_that_a_spreadsheet_would_run_are_refused(tmp_path, sign):
+    """An instance is opened in spreadsheets: its names must not be formulas; numbers may be < 0."""
+    made = om.generate("placement.accelerators", seed=0, apps=2)
+    path = made.save(tmp_path / "case")
+    name = next(f for f in sorted(path.iterdir()) if f.suffix == ".csv" and "app" in f.name)
+    text = name.read_text()
+    first = text.splitlines()[1].split(",")[0]
+    name.write_text(text.replace(first, f"{sign}1+1", 1))
+    with pytest.raises(InputError, match="run it as a formula"):
+        om.load(path)
 
 
 @pytest.mark.parametrize("path", ["nothing", "file", "", "nul\0", "x" * 5000])

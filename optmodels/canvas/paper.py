@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from optmodels.atomic import write_bytes_atomically, write_text_atomically
+from optmodels.csv_text import csv_text
 from optmodels.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def save_result(path: Path, frame: pd.DataFrame, drawn: Callable[[], Figure]) ->
     """
     check_target(path)
     if path.suffix == ".csv":
-        write_text_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
+        write_text_atomically(path, csv_text(frame))
     else:
         save_figure(drawn(), path)
     return path

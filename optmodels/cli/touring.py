@@ -82,9 +82,10 @@ def tour(
             stops.append((instance, compare(instance, seed=seed)))
     if csv is not None:
         from optmodels.atomic import write_text_atomically
+        from optmodels.csv_text import csv_text
 
         frame = pd.concat([comparison.frame for _, comparison in stops], ignore_index=True)
-        write_text_atomically(csv, frame.to_csv(index=False, lineterminator="\n"))
+        write_text_atomically(csv, csv_text(frame))
     if json:
         print_json([_record(instance, comparison) for instance, comparison in stops])
         return

@@ -30,7 +30,7 @@ from tests.fuzz.verdict import listing, promise
 OUTCOMES = ("refused", "read")
 HOURS = 30
 #: Bytes to which a small compressed file unpacks: beyond every limit on what is read.
-BOMB_BYTES = 400_000_000
+BOMB_BYTES = 270_000_000
 
 
 @dataclass(frozen=True)
