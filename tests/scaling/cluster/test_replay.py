@@ -432,3 +432,26 @@ def test_first_slot_of_a_start_within_a_day() -> None:
     made = cluster([1.0] * 4, [(0, 2)], minutes=15.0, start=START + np.timedelta64(45, "m"))
     replay(ClusterEnvironment(made), policy)
     assert [str(o.time)[11:16] for o in policy.seen] == ["00:45", "01:00"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_latest_is_what_ran_in_the_slot_before(seed: int) -> None:
+    """Slot by slot the latest rows make up the whole schedule; an idle slot has none.
+
+    Rows of an earlier slot that were told once more after an idle one would be counted twice.
+    """
+    environment = ClusterEnvironment(small(seed))
+    policy = Erratic(seed)
+    policy.reset(environment.header)
+    told: list[tuple[int, int, int, float]] = []
+    while (seen := environment.observe()) is not None:
+        environment.act(policy.decide(seen))
+        rows = environment.latest
+        assert (rows.slot == seen.slot).all()
+        told += zip(
+            *(x.tolist() for x in (rows.job, rows.slot, rows.servers, rows.share)), strict=True
+        )
+    whole = environment.schedule
+    assert told == list(
+        zip(*(x.tolist() for x in (whole.job, whole.slot, whole.servers, whole.share)), strict=True)
+    )
