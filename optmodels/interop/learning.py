@@ -63,7 +63,8 @@ def environment(
     problems = sorted({instance.problem for instance in given})
     if len(problems) != 1:
         raise UsageError(
-            f"An environment is of one problem; given: {', '.join(problems) or 'no instance'}."
+            f"An environment is of one problem; given: {', '.join(problems) or 'no instance'}. "
+            "Fix: make one for each problem."
         )
     for name in problems:
         if name not in AGENTS:
@@ -114,6 +115,7 @@ def learnt(act: Act, env: Any, *, name: str = "learnt") -> Agent:
     kind = getattr(inner, "kind", None)
     if not (isinstance(kind, type) and issubclass(kind, Agent)):
         raise UsageError(
-            f"A {type(inner).__name__} is no environment of optmodels.interop.environment."
+            f"A {type(inner).__name__} is no environment of optmodels. Fix: give what "
+            "optmodels.interop.environment has made."
         )
     return kind(act, past_slots=inner.past_slots, ahead_slots=inner.ahead_slots, name=name)

@@ -186,7 +186,9 @@ def from_pypsa(
 
 def _plain_snapshots(network: Any) -> pd.Index:
     if not all(hasattr(network, name) for name in ("generators", "buses", "snapshots")):
-        raise UsageError(f"A {type(network).__name__} is not a network of PyPSA.")
+        raise UsageError(
+            f"A {type(network).__name__} is not a network of PyPSA. Fix: give a pypsa.Network."
+        )
     if getattr(network, "has_scenarios", False):
         raise UsageError(
             "The network has scenarios. Fix: take one of them, network.get_scenario(name)."
@@ -223,7 +225,8 @@ def _chosen(network: Any, carriers: Sequence[str] | None) -> pd.DataFrame:
     chosen = frame[rows]
     if not len(chosen):
         raise UsageError(
-            f"No active generator has one of the carriers {', '.join(sorted(wanted))}."
+            f"No active generator has one of the carriers {', '.join(sorted(wanted))}. Fix: name "
+            "others, or set their generators active."
         )
     return chosen
 
