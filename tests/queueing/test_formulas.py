@@ -10,6 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optmodels.errors import UsageError
+from optmodels.queueing.batching import (
+    BatchService,
+    full_batch_response,
+    greedy_batch,
+    greedy_batch_response,
+    smallest_batch,
+)
 from optmodels.queueing.cores import cores_response, erlang_c
 from optmodels.queueing.percentiles import wait_percentile
 from optmodels.queueing.residency import lru_miss, merged_rates, swapped, switch_probability
@@ -227,6 +234,58 @@ def test_lru_misses():
     more = lru_miss([1.0] * 4, [1.0] * 4, 3.0)
     assert more == pytest.approx([0.25] * 4)
     assert (lru_miss([3.0, 1.0, 1.0], [1.0] * 3, 2.0)[1:] > 0.4).all()
+
+
+@pytest.mark.parametrize("size", [1e-3, 0.1, 1e3])
+@pytest.mark.parametrize("rate", [1e-3, 1e3])
+def test_lru_misses_know_no_units(size, rate):
+    """Megabytes or gigabytes, seconds or days: memory below 1 is no memory of 1, and so on."""
+    rates, sizes = np.array([3.0, 1.0, 1.0, 0.0]), np.array([1.0, 2.0, 1.5, 1.0])
+    expected = lru_miss(rates, sizes, 2.5)
+    assert ((expected > 0) & (expected < 1))[:3].all()
+    found = lru_miss(rates * rate, sizes * size, 2.5 * size)
+    assert found == pytest.approx(expected, rel=1e-9)
+    # The capacity is full on average of what was asked for within the time that is remembered.
+    busy = rates > 0
+    span = -np.log(expected[busy]) / rates[busy]
+    assert span == pytest.approx([span[0]] * 3)
+    assert sizes @ (1 - expected) == pytest.approx(2.5)
+
+
+def test_batches_by_hand():
+    """s(b) = 10 + b: batches of 4 at a rate of .2 last 14 and are busy 70 % of the time.
+
+    A request waits 1.5 / .2 = 7.5 for the others, then .7 · 14 / .6 / 4 = 49/12 for the batch
+    before; a load of exactly 1 is never done.
+    """
+    service = BatchService(10.0, 1.0)
+    assert full_batch_response(0.2, 4, service) == pytest.approx(7.5 + 49 / 12 + 14)
+    assert full_batch_response(4 / 14, 4, service) == math.inf
+    assert greedy_batch(1.0, service) == math.inf
+    # .2 · (10 / b + 1) <= .71 from b = 4 on, <= .45 from b = 8 on; a batch has at least one.
+    assert [smallest_batch(0.2, service, most) for most in (0.71, 0.45)] == [4, 8]
+    assert smallest_batch(0.2, service, 0.2) is None
+    assert smallest_batch(1e-3, service, 1.0) == 1
+    # Never idle: 2 of 10 arrive in a service of 12, so one waits 1.5 of it.
+    assert greedy_batch(0.2, service) == pytest.approx(2 / 0.8)
+    assert greedy_batch_response(0.2, service) == pytest.approx(12.5 * 1.5)
+    # Hardly anybody: a service of one, and half of it for the share of the time that it runs.
+    assert greedy_batch_response(0.01, service) == pytest.approx(11 * (1 + 0.11 / 2))
+    for wrong in (lambda: BatchService(-1.0, 1.0), lambda: BatchService(1.0, 0.0)):
+        with pytest.raises(UsageError):
+            wrong()
+
+
+def test_percentiles_by_hand():
+    """W = 2 at a load of .8: the median waits 2.5 ln 1.6; who finds it idle waits nothing."""
+    assert wait_percentile(2.0, 0.8, 0.5) == pytest.approx(2.5 * math.log(1.6))
+    assert wait_percentile(2.0, 0.8, 0.1) == 0
+    assert wait_percentile(0.0, 0.0, 0.99) == 0
+    # Exponential services: the tail is exact, and its mean is W.
+    shares = (np.arange(200_000) + 0.5) / 200_000
+    assert np.mean([wait_percentile(2.0, 0.8, p) for p in shares[::20]]) == pytest.approx(
+        2, rel=1e-3
+    )
 
 
 def test_time_slices_cost_their_switch():

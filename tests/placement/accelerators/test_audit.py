@@ -30,6 +30,8 @@ def test_what_is_lost_is_who_is_rejected_and_who_is_spoilt() -> None:
     """Values by hand: nobody placed, one rejected, one node whose promises are broken."""
     found = audit(THREE, placed())
     assert found.ok and found.cost.total == found.cost["rejected"] == 7
+    names = ("hosted", "kept", "late", "nodes_used", "mean_response_ms")
+    assert [found.cost[name] for name in names] == [0] * 5
     found = audit(THREE, placed(a0="n0", a2="n1"))
     assert (found.cost["rejected"], found.cost["spoilt"]) == (2, 0)
     assert found.cost["mean_response_ms"] == pytest.approx(
@@ -73,6 +75,18 @@ def test_rows_that_mean_nothing_are_violations(tables: dict[str, Any], limit: st
     found = audit(THREE, tables)
     assert not found.ok
     assert found.violations[0].limit.startswith(limit)
+
+
+def test_violations_say_which_row() -> None:
+    """Rows are counted from 1; an application that is named twice counts where it stands first."""
+    table = pd.DataFrame({"app": ["a0", "a0", "a1", "a9"], "node": ["n0", "n1", "n7", "n0"]})
+    found = audit(THREE, {"placement": table})
+    assert [(v.limit, v.where, v.value) for v in found.violations] == [
+        ("one row per application", "a0", 2),
+        ("node of table 'placement'", "row 3", 3),
+        ("app of table 'placement'", "row 4", 4),
+    ]
+    assert (found.cost["hosted"], found.cost["rejected"]) == (1, 6)
 
 
 def test_a_model_runs_only_where_it_has_a_profile() -> None:

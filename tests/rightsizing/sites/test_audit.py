@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optmodels.rightsizing.sites.audit import Dispatch, Fleet, audit, tables_of
+from optmodels.rightsizing.sites.audit import TOLERANCE, Dispatch, Fleet, audit, tables_of
 from optmodels.rightsizing.sites.instance import SitesInstance
 from tests.rightsizing.sites.instances import START, fleet
 
@@ -67,8 +67,110 @@ def test_money_by_hand() -> None:
     assert cost["useful_gpu_hours"] == 13
 
 
+def test_half_hours_cost_half() -> None:
+    """The same flows in slots of half an hour: half of every cost, kWh and gram, and half stored.
+
+    An audit that took a slot for an hour passes every test on hourly data. In half an hour at 2 kW
+    the battery stores 0.5 kWh at an efficiency of 0.5, and so gives 1 kW for the next one.
+    """
+    hourly = equipped()
+    tables = hourly.tables
+    for name in ("power", "grid"):
+        tables[name]["time"] = START + (tables[name]["time"] - START) / 2
+    halved = SitesInstance({**hourly.parameters.model_dump(), "slot_minutes": 30}, tables)
+    plan = sound(hourly)
+    whole = audit(hourly, plan).cost
+    plan["dispatch"]["time"] = START + (plan["dispatch"]["time"] - START) / 2
+    found = audit(halved, plan)
+    assert found.ok, found
+    assert dict(found.cost.parts) == pytest.approx({k: v / 2 for k, v in whole.parts.items()})
+    for name in ("carbon_g", "useful_gpu_hours", "unmet_gpu_hours", "wind_kwh", "backup_kwh"):
+        assert found.cost[name] == pytest.approx(whole[name] / 2)
+    assert (found.cost["gpus"], found.cost["battery_kwh"]) == (6, 4)
+    # Of 0.5 kWh stored, 1.1 kW for half an hour takes 0.55.
+    flows("discharge_kw", 1, 1.1)(plan)
+    broken = next(v for v in audit(halved, plan).violations if v.limit.startswith("energy in"))
+    assert broken.value == pytest.approx(-0.05)
+    # Two thirds of the demand may not be left to the grid: shares do not depend on the slots.
+    strict = halved.replace(unmet_share_max=0.45)
+    (broken,) = audit(strict, sound_at(halved, hourly)).violations
+    assert (broken.limit, broken.allowed) == (
+        "share of the demand left to the grid",
+        "at most 0.45 of the demand",
+    )
+    assert broken.value == pytest.approx(11 / 24)
+
+
+def sound_at(inst: SitesInstance, hourly: SitesInstance) -> Tables:
+    """The sound plan of `hourly` at the times of `inst`."""
+    tables = sound(hourly)
+    number = hourly.times.get_indexer(pd.DatetimeIndex(tables["dispatch"]["time"]))
+    tables["dispatch"]["time"] = inst.times[number]
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("change", "limit", "place", "value", "allowed"),
+    [
+        (("sizes", "gpus", 0, 12.0), "GPUs of a site", "s0", 12, "0 to 10"),
+        (("sizes", "gpus", 1, 2.0), "GPUs of a site", "s1", 2, "0: its round trip exceeds 50 ms"),
+        (("sizes", "battery_kwh", 0, 9.0), "battery of a site", "s0", 9, "0 to 8"),
+        (("sizes", "gpus", 0, 7.0), "whole modules", "s0", 7, "a multiple of 2 GPUs"),
+        (("sizes", "site", 1, "s9"), "site of table 'sizes'", "row 2 (s9)", 2, "a site"),
+        (("dispatch", "site", 1, "s7"), "site of table 'dispatch'", "row 2", 2, "a site"),
+        (
+            ("dispatch", "charge_kw", 0, 3.0),
+            "charging power [kW]",
+            "2019-01-01T00:00:00+00:00, s0",
+            3,
+            "0 to 2",
+        ),
+        (
+            ("dispatch", "backup_kw", 1, 3.0),
+            "grid power of a site [kW]",
+            "2019-01-01T01:00:00+00:00, s0",
+            3,
+            "0 to 2",
+        ),
+    ],
+)
+def test_violations_say_where_and_how_much(
+    change: tuple[str, str, int, object], limit: str, place: str, value: float, allowed: str
+) -> None:
+    """Place, value and allowed range of a violation are those of the fault, rows counted from 1."""
+    table, column, row, cell = change
+    tables = sound(equipped())
+    {"sizes": sizes, "dispatch": flows}[table](column, row, cell)(tables)
+    found = [v for v in audit(equipped(), tables).violations if v.limit == limit]
+    assert [(v.where, v.value, v.allowed) for v in found] == [(place, value, allowed)]
+
+
+@pytest.mark.parametrize(("share", "ok"), [(0.5, True), (2.0, False)])
+@pytest.mark.parametrize(
+    ("change", "scale"),
+    [
+        (("sizes", "battery_kwh", 0, 8.0), 8.0),
+        (("sizes", "gpus", 1, 0.0), 10.0),
+        (("dispatch", "charge_kw", 0, 2.0), 10.0),
+        (("dispatch", "discharge_kw", 2, 0.0), -10.0),
+        (("dispatch", "backup_kw", 1, 2.0), 10.0),
+    ],
+)
+def test_tolerance_is_relative_to_the_scale(
+    change: tuple[str, str, int, float], scale: float, share: float, ok: bool
+) -> None:
+    """Half of the tolerance beyond a limit is rounding, twice of it a violation, both ways."""
+    table, column, row, limit = change
+    inst = equipped(module_gpus=None)
+    tables = sound(inst)
+    {"sizes": sizes, "dispatch": flows}[table](column, row, limit + share * TOLERANCE * scale)(
+        tables
+    )
+    assert audit(inst, tables).ok == ok
+
+
 def test_opening_and_power_per_gpu_by_hand() -> None:
-    """Half-hour slots, 2 kW per GPU, an opening of 17,520 USD a year: 2 USD an hour."""
+    """2 kW per GPU, an opening of 17,520 USD a year: 2 USD an hour."""
     inst = fleet([[4.0], [4.0]], demand=3.0, opening=17_520.0, slot_minutes=60, gpu_kw=2.0)
     flows = np.array([[2.0], [1.0]])
     none = np.zeros_like(flows)
