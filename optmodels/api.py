@@ -41,7 +41,13 @@ def load(path: str | Path) -> Instance:
     try:
         problem = registry.problem(name)
     except UsageError as error:
-        flaw = Flaw(str(error).rstrip("."), file="datapackage.json", field="problem", value=name)
+        flaw = Flaw(
+            str(error).rstrip("."),
+            file="datapackage.json",
+            field="problem",
+            value=name,
+            cause="a typing error, or a newer version of optmodels made the folder",
+        )
         raise InputError(flaw) from None
     return problem.instance.load(path)
 

@@ -39,7 +39,7 @@ def staged_folder(folder: Path) -> Iterator[Path]:
     except OptmodelsError:
         raise
     except (OSError, ValueError) as error:
-        raise UsageError(f"{str(folder)!a} cannot be written ({sentence(error)}).") from None
+        raise not_written(folder, error) from None
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -53,7 +53,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"{str(path)!a} cannot be written ({sentence(error)}).") from None
+        raise not_written(path, error) from None
     write_bytes_atomically(path, data)
 
 
@@ -79,7 +79,15 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
     except OptmodelsError:
         raise
     except (OSError, ValueError) as error:
-        raise UsageError(f"{str(path)!a} cannot be written ({sentence(error)}).") from None
+        raise not_written(path, error) from None
+
+
+def not_written(path: Path, error: Exception) -> UsageError:
+    """The refusal of a file or folder that cannot be written."""
+    return UsageError(
+        f"{str(path)!a} cannot be written ({sentence(error)}). Fix: name a place where you may "
+        "write, on a disk with room."
+    )
 
 
 def sentence(error: Exception) -> str:

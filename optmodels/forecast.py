@@ -247,7 +247,10 @@ def make_forecast(
     try:
         values = np.asarray(spec, dtype=np.float64)
     except (TypeError, ValueError):
-        raise UsageError("A forecast is a name, an array of numbers or a Forecast.") from None
+        raise UsageError(
+            f"A forecast is a name such as 'day-before', an array of numbers or a Forecast, not a "
+            f"{type(spec).__name__}."
+        ) from None
     if values.shape != truth.shape or not np.isfinite(values).all():
         rows = "values" if truth.ndim == 1 else f"rows of {truth.shape[1]} values"
         allowed = f"{len(truth)} finite {rows}, one per slot"
@@ -276,7 +279,9 @@ def _named(
             ) from None
         return noisy(truth, number, rng) if kind == "noise" else adversarial(truth, number)
     if argument:
-        raise UsageError(f"The forecast '{kind}' takes no number, but got '{argument}'.")
+        raise UsageError(
+            f"The forecast '{kind}' takes no number, but got '{argument}'. Fix: write '{kind}'."
+        )
     if kind == "perfect":
         return FixedForecast(truth)
     if kind == "persistence":
@@ -286,11 +291,14 @@ def _named(
     if kind == "published":
         if published is None:
             raise UsageError(
-                "The forecast 'published' needs an instance with forecasts of the day before."
+                "The forecast 'published' needs an instance with forecasts of the day before. Fix: "
+                "choose another kind, such as 'day-before'."
             )
         return published
     if vintages is None:
         raise UsageError(
-            "The forecast 'vintages' needs an instance with a table 'forecast' of real forecasts."
+            "The forecast 'vintages' needs an instance with a table 'forecast' of real forecasts. "
+            "Fix: choose another kind, such as 'day-before', or make the instance with "
+            "--vintages."
         )
     return VintageForecast(vintages, slots_per_day)

@@ -86,7 +86,13 @@ class Instance:
         else:
             checked, found = (
                 None,
-                [Flaw("is not a mapping from names to values", field="parameters")],
+                [
+                    Flaw(
+                        "is not a mapping from names to values",
+                        field="parameters",
+                        allowed="a dict, or the parameters of another instance by model_dump()",
+                    )
+                ],
             )
         flaws = flaws + found
         frames: dict[str, pd.DataFrame] = {}
@@ -108,7 +114,14 @@ class Instance:
             flaws += self._check(checked, frames, places)
         for label, text in (("name", name), ("origin", origin)):
             if text is not None and not (isinstance(text, str) and writable(text)):
-                flaws.append(Flaw("is not a usable text", field=label, value=ascii(text)))
+                flaws.append(
+                    Flaw(
+                        "is not a usable text",
+                        field=label,
+                        value=ascii(text),
+                        allowed="text without control characters",
+                    )
+                )
         if flaws or checked is None:
             raise InputError(flaws, subject)
         fields: dict[str, Any] = {
@@ -333,7 +346,13 @@ def _raw_tables(
 ) -> tuple[dict[str, folders.RawTable], list[Flaw]]:
     """Frames as columns of cells, and the flaws of frames that cannot be taken apart."""
     if not isinstance(tables, Mapping):
-        return {}, [Flaw("is not a mapping from names to frames", field="tables")]
+        return {}, [
+            Flaw(
+                "is not a mapping from names to frames",
+                field="tables",
+                allowed=f"a dict with {', '.join(declared)}",
+            )
+        ]
     raw: dict[str, folders.RawTable] = {}
     flaws: list[Flaw] = []
     for label, frame in tables.items():
@@ -348,7 +367,12 @@ def _raw_tables(
             names = [str(column) for column in frame.columns]
             twice = sorted({name for name in names if names.count(name) > 1})
             flaws += [
-                Flaw("stands more than once in the header", file=place.file, value=name)
+                Flaw(
+                    "stands more than once in the header",
+                    file=place.file,
+                    value=name,
+                    fix="give every column a name of its own",
+                )
                 for name in twice
             ]
             columns = {name: column_cells(frame.iloc[:, i]) for i, name in enumerate(names)}

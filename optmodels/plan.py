@@ -316,7 +316,8 @@ class Plan:
         """
         if self.fingerprint != instance.fingerprint:
             raise UsageError(
-                f"The plan belongs to '{self.instance}', not to '{instance.name}' as it is."
+                f"The plan belongs to '{self.instance}', not to '{instance.name}' as it is. Likely "
+                "cause: the instance was changed after the plan was made. Fix: solve it again."
             )
 
     def plot(self, kind: str | None = None, *, ax: Axes | None = None) -> Figure:
@@ -386,7 +387,12 @@ class Plan:
             )
         except ValueError:
             raise InputError(
-                Flaw("holds a number that is not finite", field=f"plan of '{self.maker}'")
+                Flaw(
+                    "holds a number that is not finite",
+                    field=f"plan of '{self.maker}'",
+                    allowed="finite numbers",
+                    cause="an option or a column that a policy of your own made is infinite",
+                )
             ) from None
         write_text_atomically(Path(path), text + "\n")
         return Path(path)

@@ -203,7 +203,10 @@ class Problem:
             The value is not that of the plan, or the bound is above it.
         """
         if self.weighted is None:
-            raise UsageError(f"The problem '{self.name}' offers no trade-off between objectives.")
+            raise UsageError(
+                f"The problem '{self.name}' offers no trade-off between objectives. Fix: see "
+                "`optmodels list` for problems with 'frontier --objectives'."
+            )
         for name, weight in weights.items():
             if name not in self.objectives:
                 raise UsageError.unknown("objective", name, self.objectives)

@@ -303,7 +303,7 @@ def test_on_a_real_terminal(tmp_path: Path) -> None:
             start_new_session=True,
         )
         os.close(theirs)
-        shown, waiting, end = "", list(answers), time.monotonic() + 60
+        shown, waiting, end = "", list(answers), time.monotonic() + 180
         while time.monotonic() < end:
             if select.select([ours], [], [], 0.1)[0]:
                 try:

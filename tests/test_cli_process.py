@@ -49,7 +49,7 @@ loaded = [name for name in {HEAVY!r} if name in sys.modules]
 print(loaded, 'typer' in sys.modules, file=sys.stderr)
 """
     process = start(*arguments, code=report)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0
     assert "scaling.job" in out or "tour" in out
     assert err.strip() == f"[] {arguments == ('--help',)}"
@@ -60,7 +60,7 @@ def test_shortcut_of_list_is_the_command() -> None:
     full = MAIN.replace("main()", "from optmodels.cli.app import app; app()").split("; ", 1)[1]
     for options in ((), ("--json",)):
         short, long = start("list", *options), start("list", *options, code=full)
-        assert short.communicate(timeout=60) == long.communicate(timeout=60)
+        assert short.communicate(timeout=180) == long.communicate(timeout=180)
 
 
 def test_interruption_ends_with_130(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_reader_that_goes_away(arguments: tuple[object, ...]) -> None:
     process.stdout.close()
     err = process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=180) == 0
     assert err == ""
 
 
@@ -102,7 +102,7 @@ def test_terminal_that_knows_ascii_only() -> None:
     """Characters that cannot be shown do not end a command, nor does colour disturb the text."""
     environment = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "NO_COLOR": "1", "COLUMNS": "20"}
     process = start("compare", CAISO, "--policies", "run-now", **environment)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, err) == (0, "")
     assert "cost [g]" in out
     assert "\x1b" not in out
@@ -110,10 +110,10 @@ def test_terminal_that_knows_ascii_only() -> None:
 
 def test_json_of_a_process_is_json() -> None:
     """Nothing but one document is on stdout, whatever the terminal is."""
-    process = start("tour", "--json", COLUMNS="20", FORCE_COLOR="1")
-    out, err = process.communicate(timeout=60)
+    process = start("compare", CAISO, "--json", COLUMNS="20", FORCE_COLOR="1")
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, err) == (0, "")
-    assert json.loads(out)[0]["problem"] == "scaling.job"
+    assert json.loads(out)[0]["policy"] == "optimum"
 
 
 def test_bundled_instances_of_an_installed_package(

@@ -224,7 +224,7 @@ def test_refusals_of_questions(monkeypatch):
     with pytest.raises(UsageError, match="Unknown objective"):
         om.frontier(inst, ("energy_kwh", "money"))
     for points in (1, True, 2.5):
-        with pytest.raises(UsageError, match="at least 2 points"):
+        with pytest.raises(UsageError, match="a whole number from 2"):
             om.frontier(inst, points=points)
     with pytest.raises(UsageError, match="time limit"):
         om.frontier(inst, time_limit_s=0)
@@ -383,7 +383,7 @@ def test_command_line_refusals(tmp_path):
     refused(
         run("frontier", ELASTIC, "--objectives", "carbon,energy_kwh"), "Did you mean 'carbon_g'"
     )
-    refused(run("frontier", ELASTIC, "--points", 1), "at least 2 points")
+    refused(run("frontier", ELASTIC, "--points", 1), "a whole number from 2")
     refused(run("frontier", ELASTIC, "--out", tmp_path / "front.doc"), ".png")
     refused(run("frontier", IMPOSSIBLE), "has no plan", code=3)
     assert not list(tmp_path.iterdir())

@@ -245,7 +245,10 @@ def generate(
         instance = api.generate(problem, seed=seed or 0, **pairs(size or [], "--size"))
     else:
         if size:
-            raise UsageError("--size is for synthetic instances; --carbon draws nothing.")
+            raise UsageError(
+                "--size is for synthetic instances; with --carbon the trace says the sizes. Fix: "
+                "leave --size out, or --carbon."
+            )
         policy = check_given(problem, given, cleaning, seed)
         trace = read_trace(carbon, given, policy)
         instance = cut_from(problem, trace, carbon, given, policy, seed)
@@ -322,7 +325,10 @@ def check_given(
         )
     cut = _CUTS[found.name]
     if seed is not None and not cut.seeded:
-        raise UsageError("--seed is for synthetic instances; --carbon draws nothing.")
+        raise UsageError(
+            "--seed is for synthetic instances; with --carbon nothing is drawn for a "
+            f"{found.name}. Fix: leave --seed out."
+        )
     known = {*_READING, *cleaning, *cut.needed, *cut.allowed}
     foreign = [flag(name) for name in given if name not in known]
     if foreign:

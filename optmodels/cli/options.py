@@ -54,9 +54,9 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, object]:
         name, separator, value = text.partition("=")
         name = name.strip()
         if not separator or not name:
-            raise UsageError(f"{option} takes name=value, not '{text}'.")
+            raise UsageError(f"{option} takes name=value, such as hours=72, not '{text}'.")
         if name in found:
-            raise UsageError(f"{option} {name} is given twice.")
+            raise UsageError(f"{option} {name} is given twice. Fix: keep one of them.")
         found[name] = value_of(value.strip())
     return found
 
@@ -73,7 +73,9 @@ def names(text: str | None, option: str) -> list[str] | None:
         return None
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
-        raise UsageError(f"{option} takes names separated by commas.")
+        raise UsageError(
+            f"{option} is {text!r}; allowed: names separated by commas, such as run-now,lacs."
+        )
     return found
 
 
@@ -88,5 +90,7 @@ def finite(value: float | None, option: str, *, low: float, strict: bool = False
     if value is None:
         return None
     if not math.isfinite(value) or value < low or (strict and value == low):
-        raise UsageError(f"{option} must be a number {'>' if strict else '>='} {low:g}.")
+        raise UsageError(
+            f"{option} is {value:g}; allowed: a finite number {'>' if strict else '>='} {low:g}."
+        )
     return value

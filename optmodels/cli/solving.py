@@ -102,7 +102,10 @@ def compare(
     chosen = names(policies, "--policies")
     if jobs is not None or scheduler is not None or store is not None:
         if jobs is not None and scheduler is not None:
-            raise UsageError("Give --jobs or --scheduler, not both.")
+            raise UsageError(
+                "--jobs and --scheduler exclude each other: processes here, or workers there. "
+                "Fix: give one of them."
+            )
         found_by_study = _studied(paths, chosen, forecast, seed, jobs, scheduler, store)
         _show_study(found_by_study, json=json, csv=csv)
         return
@@ -117,9 +120,10 @@ def compare(
     ]
     if csv is not None:
         from optmodels.atomic import write_text_atomically
+        from optmodels.csv_text import csv_text
 
         frame = pd.concat([comparison.frame for comparison in found], ignore_index=True)
-        write_text_atomically(csv, frame.to_csv(index=False, lineterminator="\n"))
+        write_text_atomically(csv, csv_text(frame))
     if json:
         rows: list[dict[str, Any]] = [row for comparison in found for row in comparison.records()]
         print_json(rows)
@@ -164,8 +168,9 @@ def _studied(
 def _show_study(found: Study, *, json: bool, csv: Path | None) -> None:
     if csv is not None:
         from optmodels.atomic import write_text_atomically
+        from optmodels.csv_text import csv_text
 
-        write_text_atomically(csv, found.frame.to_csv(index=False, lineterminator="\n"))
+        write_text_atomically(csv, csv_text(found.frame))
     rows = found.records()
     if json:
         print_json(rows)

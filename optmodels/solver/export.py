@@ -71,7 +71,9 @@ def export_model(model: Any, path: str | os.PathLike[str], *, data: object = Non
     if target.suffix.lower() not in SUFFIXES:
         raise UsageError(f"Cannot export to '{target.name}': allowed endings are .mps and .lp.")
     if not target.parent.is_dir():
-        raise UsageError(f"Cannot export to '{target}': the folder does not exist.")
+        raise UsageError(
+            f"Cannot export to '{target}': the folder does not exist. Fix: make it first."
+        )
     linear = linear_only(model, "Export", data)
     linear.check()
     highs = silent_highs()

@@ -142,7 +142,7 @@ def advice_curve(
             raise UsageError(f"A share of bad advice is {share:g}; allowed: 0 to 1.")
     views = {f"{share:g}": _spec(kind, share) for share in shares}
     if not views:
-        raise UsageError("shares must hold at least one number.")
+        raise UsageError("shares is empty; allowed: numbers from 0 to 1, at least one.")
     found = study(
         instances,
         policies,

@@ -109,12 +109,16 @@ def grid(
         There is nothing to do, a name is unknown, or labels repeat.
     """
     if not instances:
-        raise UsageError("A study needs at least one instance.")
+        raise UsageError(
+            "A study needs at least one instance. Fix: give instances or their folders."
+        )
     for seed in seeds:
         if isinstance(seed, bool) or seed != int(seed) or seed < 0:
             raise UsageError(f"A seed is {seed}; allowed: whole numbers from 0.")
     if not len(seeds) or len(set(seeds)) < len(seeds):
-        raise UsageError("seeds must be different numbers, at least one.")
+        raise UsageError(
+            f"seeds is {list(seeds)}; allowed: different whole numbers from 0, at least one."
+        )
     views = _forecasts(forecasts)
     by_fingerprint = {instance.fingerprint: instance for instance in instances}
     kinds: dict[tuple[str, str], str | Policy] = {}
@@ -179,9 +183,11 @@ def _forecasts(given: Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any
         given = [given]
     found = dict(given) if isinstance(given, Mapping) else {str(kind): kind for kind in given}
     if not found:
-        raise UsageError("forecasts must name at least one forecast, or be left out.")
+        raise UsageError("forecasts is empty. Fix: name at least one forecast, or leave it out.")
     if NO_FORECAST in found:
-        raise UsageError(f"'{NO_FORECAST}' labels policies without a forecast; use another label.")
+        raise UsageError(
+            f"'{NO_FORECAST}' labels policies without a forecast. Fix: use another label."
+        )
     return found
 
 
@@ -206,7 +212,7 @@ def _policies(
     for policy in found.values():
         problem.policy(policy)
     if OPTIMUM in found:
-        raise UsageError(f"'{OPTIMUM}' labels the oracle; use another label for a policy.")
+        raise UsageError(f"'{OPTIMUM}' labels the oracle. Fix: use another label for a policy.")
     return found
 
 

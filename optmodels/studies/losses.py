@@ -155,13 +155,19 @@ def gaps(
     given = [each if isinstance(each, Instance) else api.load(each) for each in many]
     names = {instance.problem for instance in given}
     if len(names) != 1:
-        raise UsageError("gaps takes instances of one problem, at least one.")
+        raise UsageError(
+            f"gaps takes instances of one problem, at least one; given are "
+            f"{', '.join(sorted(names)) or 'none'}. Fix: one call for each problem."
+        )
     problem = registry.problem(names.pop())
     if planner is None and problem.planner is None:
         raise UsageError(f"'{problem.name}' has no planner of its own. Fix: give planner=...")
     chosen = problem.policy(planner or problem.planner or "")
     if "forecast" not in chosen.needs:
-        raise UsageError(f"'{chosen.name}' uses no forecast, so it cannot be the planner.")
+        raise UsageError(
+            f"'{chosen.name}' uses no forecast, so it cannot be the planner. Fix: name a policy "
+            "that plans with a forecast, or leave the planner out."
+        )
     wanted = [problem.policy(each, seed) for each in policies or problem.default_policies]
     others = {policy.name: policy for policy in wanted if policy.name != chosen.name}
     found = study(

@@ -292,7 +292,9 @@ def study(
     if workers is not None and (workers != int(workers) or workers < 1):
         raise UsageError(f"workers is {workers}; allowed: a whole number from 1.")
     if workers is not None and executor is not None:
-        raise UsageError("Give an executor or a number of workers, not both.")
+        raise UsageError(
+            "An executor and a number of workers exclude each other. Fix: give one of them."
+        )
     # One question is a study of one, not a sequence of letters.
     many = [instances] if isinstance(instances, Instance | str | Path) else instances
     given = [one if isinstance(one, Instance) else api.load(one) for one in many]

@@ -160,7 +160,7 @@ def adversary(
         raise UsageError(f"The seed is {seed}; allowed: a whole number from 0.")
     found = registry.problem(problem)
     if found.space is None:
-        raise UsageError(f"The problem '{problem}' offers no space to search.")
+        raise UsageError(f"The problem '{problem}' offers no space to search for worst cases.")
     known, title = {**MEASURES, **found.measures}, "own"
     if isinstance(measure, str):
         if measure not in known:

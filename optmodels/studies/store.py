@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from optmodels.atomic import sentence, write_text_atomically
+from optmodels.atomic import not_written, sentence, write_text_atomically
 from optmodels.errors import Flaw, InputError, UsageError
 from optmodels.studies.cell import Cell
 from optmodels.studies.work import DONE, FAILED, SKIPPED, Record
@@ -33,6 +33,7 @@ COLUMNS = (
 )
 _ABOUT, _TABLE = "store.json", "cells.csv"
 _FLAG = "optmodels-store"
+_ANEW = "name a new folder: the study computes its cells again"
 #: No cell of a table is that long; the reader of the standard library needs a limit.
 _LONGEST_FIELD = 10_000_000
 
@@ -153,7 +154,7 @@ class Store:
         return {record.key: record for _, record in _lines(data[:whole])}
 
     def _not_written(self, error: OSError) -> UsageError:
-        return UsageError(f"{str(self.folder)!a} cannot be written ({sentence(error)}).")
+        return not_written(self.folder, error)
 
 
 def is_store(folder: str | Path) -> bool:
@@ -174,7 +175,11 @@ def stored_lines(folder: str | Path) -> list[tuple[dict[str, str], Record]]:
         _require_version(about)
         data = table.read_bytes()
     except OSError as error:
-        flaw = Flaw(f"cannot be read as a store ({sentence(error)})", file=str(folder))
+        flaw = Flaw(
+            f"cannot be read as a store ({sentence(error)})",
+            file=str(folder),
+            fix="give the folder that --store or store= named",
+        )
         raise InputError(flaw) from None
     return _lines(data[: data.rfind(b"\n") + 1])
 
@@ -189,9 +194,25 @@ def _lines(data: bytes) -> list[tuple[dict[str, str], Record]]:
     try:
         lines = list(csv.reader(io.StringIO(data.decode(), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(Flaw(f"cannot be read ({error})", file=_TABLE)) from None
+        raise InputError(
+            Flaw(
+                f"cannot be read ({error})",
+                file=_TABLE,
+                cause="another program wrote the file",
+                fix=_ANEW,
+            )
+        ) from None
     if tuple(lines[0]) != COLUMNS:
-        raise InputError(Flaw("has other columns than a store", file=_TABLE, row=1))
+        raise InputError(
+            Flaw(
+                "has other columns than a store",
+                file=_TABLE,
+                row=1,
+                allowed=", ".join(COLUMNS),
+                cause="the file was edited or replaced",
+                fix=_ANEW,
+            )
+        )
     for number, line in enumerate(lines[1:], start=2):
         record = _record(line)
         if record is None:
@@ -286,6 +307,14 @@ def _version(about: Path) -> object:
     except (ValueError, UnicodeDecodeError):
         found = None
     if not isinstance(found, dict) or _FLAG not in found:
-        raise InputError(Flaw("is not that of a store", file=_ABOUT))
+        raise InputError(
+            Flaw(
+                "is not that of a store",
+                file=_ABOUT,
+                allowed=f'{{"{_FLAG}": {FORMAT_VERSION}}}',
+                cause="another program wrote the file",
+                fix=_ANEW,
+            )
+        )
     version: object = found[_FLAG]
     return version

@@ -68,7 +68,14 @@ def _cell(line: dict[str, str]) -> Cell:
         kind = registry.problem(problem).policies.get(policy)
         seed = int(line["seed"])
     except (UsageError, ValueError) as error:
-        raise InputError(Flaw(f"is not that of a cell ({error})", file="cells.csv")) from None
+        raise InputError(
+            Flaw(
+                f"has a line that is not that of a cell ({str(error).rstrip('.')})",
+                file="cells.csv",
+                cause="the file was edited, or is of another version of optmodels",
+                fix="delete the line",
+            )
+        ) from None
     # What a policy of one's own was told is not in the store.
     needs = sorted(kind.needs) if kind is not None else []
     if kind is None and forecast != NO_FORECAST:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from optmodels.atomic import sentence, write_text_atomically
+from optmodels.atomic import not_written, write_text_atomically
+from optmodels.csv_text import csv_text
 from optmodels.errors import MissingExtraError, UsageError
 
 
@@ -23,11 +24,11 @@ def write_table(frame: pd.DataFrame, path: Path) -> Path:
         Parquet needs pyarrow.
     """
     if path.suffix == ".csv":
-        write_text_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
+        write_text_atomically(path, csv_text(frame))
     elif path.suffix == ".parquet":
         _write_parquet(frame, path)
     else:
-        raise UsageError(f"{str(path)!a} must end in .csv or .parquet.")
+        raise UsageError(f"{str(path)!a} is no table; allowed endings: .csv or .parquet.")
     return path
 
 
@@ -47,4 +48,4 @@ def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
         finally:
             Path(name).unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(f"{str(path)!a} cannot be written ({sentence(error)}).") from None
+        raise not_written(path, error) from None

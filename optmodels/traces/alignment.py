@@ -112,7 +112,14 @@ def _grid_flaws(name: str, series: pd.Series[float]) -> list[Flaw]:
             flaws.append(Flaw(f"{what} in {int(bad.sum())} slots, first at {at}", field=name))
     distances = np.diff(nanoseconds(index))
     if not len(distances):
-        return [*flaws, Flaw("has fewer than two times: its step is unknown", field=name)]
+        return [
+            *flaws,
+            Flaw(
+                "has fewer than two times: its step is unknown",
+                field=name,
+                allowed="two times or more",
+            ),
+        ]
     step = int(np.median(distances))
     odd = np.flatnonzero(distances != step)
     if len(odd):
@@ -170,7 +177,14 @@ def _span_flaws(
 
     reach = "; ".join(f"{n} {moment(t[0])} to {moment(t[-1])}" for n, (t, _) in slots.items())
     if end < begin:
-        return [Flaw("have no time in common", field="times", value=shorten(reach, 300))]
+        return [
+            Flaw(
+                "have no time in common",
+                field="times",
+                value=shorten(reach, 300),
+                cause="files of different years, or a clock that was read in a wrong zone",
+            )
+        ]
     flaws = [
         Flaw(
             "has slots that do not begin where those of the first series do",

@@ -137,6 +137,8 @@ def clean(
                 row=int(rows[i]),
                 field="time",
                 value=_time(times[i]),
+                cause="a mistyped time, or rows of another step",
+                fix="correct or remove the row",
             )
             for i in np.flatnonzero(off)[:MAX_FLAWS]
         ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from optmodels.errors import Flaw, InputError, shorten
 from optmodels.text import RawTable, plain_name, read_delimited
-from optmodels.traces.parse import time_formats
+from optmodels.traces.parse import EMPTY, time_formats
 
 #: Rows by which columns are told apart.
 _LOOKED_AT = 200
@@ -111,6 +111,11 @@ def survey(path: str | os.PathLike[str]) -> Survey:
     path
         Delimited text with a header, plain or `.gz`; by commas, semicolons or tabs.
 
+    Returns
+    -------
+    Survey
+        The table, and which of its columns hold times and which numbers.
+
     Raises
     ------
     InputError
@@ -122,7 +127,7 @@ def survey(path: str | os.PathLike[str]) -> Survey:
         if len(table.columns) == 1 and delimiter in table.columns[0]:
             table = read_delimited(path, delimiter=delimiter, subject=subject)
     if not len(table):
-        raise InputError(Flaw("has no rows of data", file=table.name), subject)
+        raise InputError(Flaw("has no rows of data", file=table.name, cause=EMPTY), subject)
     times, numbers = [], []
     for name in table.columns:
         cells = table.column(name)[:_LOOKED_AT]

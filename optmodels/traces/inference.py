@@ -26,7 +26,7 @@ import pandas as pd
 
 from optmodels.errors import Flaw, InputError
 from optmodels.text import RawTable, read_delimited
-from optmodels.traces.parse import MAX_FLAWS, check_numbers
+from optmodels.traces.parse import EMPTY, MAX_FLAWS, check_numbers
 
 _TIMES = "serving times"
 _ENERGY = "serving power"
@@ -205,6 +205,6 @@ def _positive(table: RawTable, field: str) -> tuple[np.ndarray, list[Flaw]]:
 
 def _refuse(flaws: list[Flaw], table: RawTable, subject: str) -> None:
     if not flaws and not len(table):
-        flaws = [Flaw("has no rows of data", file=table.name)]
+        flaws = [Flaw("has no rows of data", file=table.name, cause=EMPTY)]
     if flaws:
         raise InputError(flaws, subject)

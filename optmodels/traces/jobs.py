@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from optmodels.errors import Flaw, InputError, UsageError
 from optmodels.text import read_delimited
-from optmodels.traces.parse import check_numbers
+from optmodels.traces.parse import EMPTY, check_numbers
 
 JobUnit = Literal["hours", "seconds"]
 UNITS: dict[str, float] = {"hours": 1.0, "seconds": 1 / 3600}
@@ -98,7 +98,7 @@ def read_jobs(path: str | os.PathLike[str], *, unit: JobUnit | None = None) -> p
             for i in np.flatnonzero(wrong & ~np.isnan(columns[name]))
         ]
     if not flaws and not len(table):
-        flaws.append(Flaw("has no rows of data", file=table.name))
+        flaws.append(Flaw("has no rows of data", file=table.name, cause=EMPTY))
     if flaws:
         raise InputError(flaws, _SUBJECT)
     arrival, length = columns["arrival_time"], columns["length"]

@@ -33,6 +33,10 @@ Ambiguous = Literal["refuse", "order", "earlier", "later"]
 Nonexistent = Literal["refuse", "shift"]
 
 MAX_FLAWS = 1000
+LARGEST = 1e12
+"""Far beyond any measured quantity, and far from where sums of 64-bit numbers overflow."""
+EMPTY = "the file has a header only, or its download was cut off"
+"""Likely cause of a file without rows."""
 _YEARS = range(1900, 2200)
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from optmodels.errors import Flaw, InputError
 from optmodels.text import read_delimited
-from optmodels.traces.parse import check_numbers
+from optmodels.traces.parse import EMPTY, LARGEST, check_numbers
 
 _COLUMNS = ("nodes", "throughput", "power")
 
@@ -44,10 +44,12 @@ def read_profile(path: str | os.PathLike[str]) -> pd.DataFrame:
     flaws: list[Flaw] = []
     columns = {}
     for name in _COLUMNS:
-        columns[name], found = check_numbers(table.column(name), name, minimum=0.0, file=table.name)
+        columns[name], found = check_numbers(
+            table.column(name), name, minimum=0.0, maximum=LARGEST, file=table.name
+        )
         flaws += found
     if not flaws and not len(table):
-        flaws.append(Flaw("has no rows of data", file=table.name))
+        flaws.append(Flaw("has no rows of data", file=table.name, cause=EMPTY))
     if flaws:
         raise InputError(flaws, "scaling profile")
 

@@ -141,12 +141,13 @@ def read_carbon(
     if format == "watttime" and unit is None:
         raise UsageError(
             "WattTime delivers lb/MWh, but derived files are often in g/kWh, and the values do "
-            'not tell which. Say unit="lb/MWh" or unit="g/kWh".'
+            'not tell which. Fix: say unit="lb/MWh" or unit="g/kWh" (in the shell: --unit).'
         )
     if entry.utc:
         if tz is not None and str(time_zone(tz)) != "UTC":
             raise UsageError(
-                f"Times of the format '{format}' are in UTC; tz={shorten(str(tz))} contradicts it."
+                f"Times of the format '{format}' are in UTC; tz={shorten(str(tz))} contradicts it. "
+                "Fix: leave the zone out."
             )
         tz = dt.UTC
     if format != _OWN and (time_column is not None or value_column is not None):
@@ -207,7 +208,7 @@ def _zone_table(request: Request) -> Trace:
     if request.zone is None:
         raise UsageError(
             f"{table.name} has {len(table.columns) - 1} zones: say which one by zone=, e.g. "
-            f"zone={table.columns[-1]!r}."
+            f"zone={table.columns[-1]!r} (in the shell: --zone)."
         )
     zones = [name for name in table.columns if name != "datetime"]
     zone = _choose_zone(request, zones, "column")
@@ -302,10 +303,16 @@ def _choose_zone(request: Request, zones: Sequence[str], kind: str) -> str:
         if len(zones) == 1:
             return zones[0]
         if not zones:
-            flaw = Flaw("names no zone", file=Path(request.path).name, field=kind)
+            flaw = Flaw(
+                "names no zone",
+                file=Path(request.path).name,
+                field=kind,
+                cause="the file has no rows, or no column of a zone",
+            )
             raise InputError(flaw, request.subject)
         raise UsageError(
-            f"The file has {len(zones)} zones: say which one by zone=. It has {shown}."
+            f"The file has {len(zones)} zones: say which one by zone= (in the shell: --zone). It "
+            f"has {shown}."
         )
     if request.zone in zones:
         return request.zone

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from optmodels.errors import Flaw, InputError, UsageError
 from optmodels.text import RawTable, read_delimited
-from optmodels.traces.parse import MAX_FLAWS, check_numbers, parse_times
+from optmodels.traces.parse import EMPTY, MAX_FLAWS, check_numbers, parse_times
 
 LENGTHS = ("S", "M", "L")
 """Short, medium, long."""
@@ -132,7 +132,7 @@ def read_requests(
     except InputError as error:
         raise InputError([*error.flaws, *flaws], _REQUESTS) from None
     if not flaws and not len(table):
-        flaws.append(Flaw("has no rows of data", file=table.name))
+        flaws.append(Flaw("has no rows of data", file=table.name, cause=EMPTY))
     if flaws:
         raise InputError(flaws, _REQUESTS)
     frame = pd.DataFrame({"time": times, **columns})

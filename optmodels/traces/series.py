@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from optmodels.errors import Flaw, InputError
 from optmodels.text import RawTable
 from optmodels.traces.cleaning import Cleaning, clean
-from optmodels.traces.parse import check_numbers, parse_times, time_formats
+from optmodels.traces.parse import EMPTY, LARGEST, check_numbers, parse_times, time_formats
 from optmodels.traces.trace import CARBON, Quantity, Trace, step_text
 
 UNITS = {"g/kWh": 1.0, "kg/MWh": 1.0, "kg/kWh": 1000.0, "t/MWh": 1000.0, "lb/MWh": 0.45359237}
@@ -85,7 +85,7 @@ def make_trace(
     chosen = np.arange(len(table)) if rows is None else rows
     numbers = chosen + table.row_numbers.start
     if not len(chosen):
-        raise InputError(Flaw("has no rows of data", file=table.name), request.subject)
+        raise InputError(Flaw("has no rows of data", file=table.name, cause=EMPTY), request.subject)
     cleaning = request.cleaning
 
     def cells(name: str) -> list[str]:
@@ -98,11 +98,12 @@ def make_trace(
     flaws: list[Flaw] = []
     for source, name in {carbon_field: CARBON, **(others or {})}.items():
         # Generation may be slightly negative (own use of a plant); intensity may not.
-        minimum = 0.0 if name == CARBON else None
+        minimum = 0.0 if name == CARBON else -LARGEST
         columns[name], found = check_numbers(
             cells(source),
             source,
             minimum=minimum,
+            maximum=LARGEST,
             allow_missing=True,
             file=table.name,
             rows=numbers,

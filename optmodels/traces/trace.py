@@ -181,7 +181,10 @@ class Trace:
         complete = np.flatnonzero(np.bincount(slot - slot[0]) == ratio) + slot[0]
         kept = np.isin(slot, complete)
         if not kept.any():
-            raise UsageError(f"The trace has no complete step of {step_text(wide)}.")
+            raise UsageError(
+                f"The trace of {len(self)} steps of {step_text(self.step)} has no complete step of "
+                f"{step_text(wide)}. Fix: a shorter step, or a longer trace."
+            )
         values = self.frame.to_numpy(dtype=float)[kept]
         index = utc_index(complete * wide.value)
         frame = pd.DataFrame(
@@ -213,13 +216,14 @@ def instant(value: str | dt.datetime, tz: str | dt.tzinfo | None = None) -> pd.T
     if tz is None:
         raise UsageError(
             f"{shorten(str(value))} has no time zone. Write the offset "
-            f"('{stamp:%Y-%m-%d %H:%M}+00:00' for UTC) or say tz='UTC'."
+            f"('{stamp:%Y-%m-%d %H:%M}+00:00' for UTC) or say tz='UTC' (in the shell: --tz UTC)."
         )
     # NaT instead of an exception: which one is raised differs between versions of pandas.
     local = stamp.tz_localize(time_zone(tz), ambiguous="NaT", nonexistent="NaT")
     if not isinstance(local, pd.Timestamp):
         raise UsageError(
-            f"{shorten(str(value))} does not exist or is double in {tz}: write its offset."
+            f"{shorten(str(value))} does not exist or is double in {tz}, where the clock changes. "
+            "Fix: write its offset, such as 2022-03-27 01:00+00:00."
         )
     return local.tz_convert("UTC")
 

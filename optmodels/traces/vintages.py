@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from optmodels.errors import Flaw, InputError, UsageError
 from optmodels.text import read_delimited
 from optmodels.traces.cleaning import Cleaning
-from optmodels.traces.parse import MAX_FLAWS, check_numbers, parse_times
+from optmodels.traces.parse import EMPTY, LARGEST, MAX_FLAWS, check_numbers, parse_times
 from optmodels.traces.series import Request, flat_runs, unit_factor
 from optmodels.traces.trace import CARBON, Quantity, Trace, instant, nanoseconds, utc_index
 
@@ -191,7 +191,7 @@ def vintages_of(request: Request, leads: int = LEADS) -> Vintages:
     flaws: list[Flaw] = []
     for name, field in fields.items():
         columns[name], found = check_numbers(
-            table.column(field), field, minimum=0.0, file=table.name
+            table.column(field), field, minimum=0.0, maximum=LARGEST, file=table.name
         )
         flaws += found
     try:
@@ -242,7 +242,7 @@ def vintages_of(request: Request, leads: int = LEADS) -> Vintages:
 def _block_flaws(times: pd.DatetimeIndex, leads: int, file: str) -> list[Flaw]:
     """Whether the rows are whole blocks of consecutive hours."""
     if not len(times):
-        return [Flaw("has no rows of data", file=file)]
+        return [Flaw("has no rows of data", file=file, cause=EMPTY)]
     if len(times) % leads:
         return [
             Flaw(

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from optmodels.errors import Flaw, InputError, UsageError, shorten
 from optmodels.text import RawTable, read_delimited
 from optmodels.traces.cleaning import Cleaning, clean
-from optmodels.traces.parse import MAX_FLAWS, check_numbers, parse_times, time_zone
+from optmodels.traces.parse import EMPTY, LARGEST, MAX_FLAWS, check_numbers, parse_times, time_zone
 from optmodels.traces.readers import read_carbon
 from optmodels.traces.trace import nanoseconds, step_text, utc_index
 
@@ -161,12 +161,17 @@ def _rts_gmlc(request: _Request, periods: int) -> WindTrace:
     columns = {}
     for name in sites:
         column, found = check_numbers(
-            table.column(name), name, minimum=0.0, allow_missing=True, file=table.name
+            table.column(name),
+            name,
+            minimum=0.0,
+            maximum=LARGEST,
+            allow_missing=True,
+            file=table.name,
         )
         columns[f"{name}_mw"] = column
         flaws += found
     if not flaws and not len(table):
-        flaws.append(Flaw("has no rows of data", file=table.name))
+        flaws.append(Flaw("has no rows of data", file=table.name, cause=EMPTY))
     if flaws:
         raise InputError(flaws, request.subject)
     times, flaws = _instants(parts, periods, request.tz, rows, table.name)
@@ -284,7 +289,7 @@ def _dispaset(request: _Request) -> WindTrace:
     except InputError as error:
         raise InputError([*error.flaws, *flaws], request.subject) from None
     if not flaws and not len(table):
-        flaws.append(Flaw("has no rows of data", file=table.name))
+        flaws.append(Flaw("has no rows of data", file=table.name, cause=EMPTY))
     if flaws:
         raise InputError(flaws, request.subject)
     return _cleaned(request, pd.DataFrame(columns, index=times), rows, table.name, ["WTON", "WTOF"])
@@ -309,7 +314,7 @@ def _only_utc(request: _Request) -> None:
     if request.tz is not None and str(request.tz) != "UTC":
         raise UsageError(
             f"Times of the format '{request.format}' are in UTC; tz={shorten(str(request.tz))} "
-            "contradicts it."
+            "contradicts it. Fix: leave the zone out."
         )
 
 

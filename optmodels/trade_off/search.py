@@ -95,7 +95,9 @@ def frontier(
     problem = registry.problem(inst.problem)
     pair = _pair(problem, objectives)
     if isinstance(points, bool) or not isinstance(points, int) or points < 2:
-        raise UsageError(f"A front has at least 2 points to look for, not {points}.")
+        raise UsageError(
+            f"points is {points}; allowed: a whole number from 2, the two ends of the front."
+        )
     if time_limit_s is not None and not time_limit_s > 0:
         raise UsageError(f"The time limit is {time_limit_s}; allowed: a number > 0 of seconds.")
     started = time.perf_counter()
@@ -113,7 +115,10 @@ def frontier(
 
 def _pair(problem: Problem, objectives: Sequence[str]) -> tuple[str, str]:
     if problem.weighted is None:
-        raise UsageError(f"The problem '{problem.name}' offers no trade-off between objectives.")
+        raise UsageError(
+            f"The problem '{problem.name}' offers no trade-off between objectives. Fix: see "
+            "`optmodels list` for problems with 'frontier --objectives'."
+        )
     names = [objectives] if isinstance(objectives, str) else list(objectives)
     for name in names:
         if name not in problem.objectives:

@@ -110,4 +110,4 @@ def test_jobs_and_a_scheduler_exclude_each_other(tmp_path: Path) -> None:
         [*command, *options], check=False, capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 2
-    assert "--jobs or --scheduler, not both" in done.stderr
+    assert "--jobs and --scheduler exclude each other" in done.stderr

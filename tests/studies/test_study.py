@@ -284,7 +284,7 @@ def test_a_study_over_several_problems_has_a_table_of_each() -> None:
         ({"seeds": [1, 1]}, "different"),
         ({"seeds": [-1]}, "whole numbers from 0"),
         ({"workers": 0}, "a whole number from 1"),
-        ({"workers": 2, "executor": ThreadPoolExecutor(1)}, "not both"),
+        ({"workers": 2, "executor": ThreadPoolExecutor(1)}, "exclude each other"),
     ],
 )
 def test_wrong_usage(options: dict[str, Any], words: str) -> None:

@@ -80,7 +80,9 @@ def from_series(
     values, names = power_matrix(power_kw)
     times, step_minutes = _axis(power_kw.index)
     if demand_gpus is None:
-        raise UsageError("Say the demand: demand_gpus=, a number or a series.")
+        raise UsageError(
+            "The demand is missing. Fix: say demand_gpus=, a number of GPUs or a series."
+        )
     given: dict[str, object] = {
         **PRICES,
         "grid_usd_per_kwh": SIZES["grid_usd_per_kwh"],
