@@ -164,7 +164,7 @@ def test_formulas_become_markup(monkeypatch):
 
 
 def test_every_tolerance_says_what_it_is_for(monkeypatch):
-    """No small constant of the code stands on the page of tolerances without a meaning."""
+    """No small constant stands on the page without a meaning: give a new one a comment above it."""
     monkeypatch.syspath_prepend(str(HOOKS))
     import constants
 
