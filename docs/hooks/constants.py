@@ -25,7 +25,7 @@ _BY_NAME = {
     "_TIGHT": "Tolerance of the solver when an answer is polished.",
     "_PROPORTIONAL": "Relative error up to which work counts as proportional to servers.",
     "_SMALLEST": "Smallest number that a parameter may be.",
-    "_TINY_COST": "Costs of a mixed-integer model that are all below this are scaled for the solver.",
+    "_TINY_COST": "Costs of an integer model that are all below this are scaled for the solver.",
 }
 
 
