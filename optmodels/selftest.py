@@ -149,12 +149,12 @@ def contradictions(found: Mapping[str, Any], golden: Mapping[str, Any]) -> list[
 
 def check_solver() -> str:
     """The solver has a version that answers right, and finds an optimum that others missed."""
-    import highspy
     import numpy as np
 
     from optmodels.solver import LinearModel, solve_model
+    from optmodels.solver.listening import silent_highs
 
-    version = str(highspy.Highs().version())
+    version = str(silent_highs().version())
     if tuple(int(part) for part in version.split(".")[:2]) < LOWEST_SOLVER:
         lowest = ".".join(map(str, LOWEST_SOLVER))
         raise _WrongError(f"HiGHS {version} is older than {lowest}, which answers right")

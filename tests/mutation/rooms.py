@@ -37,7 +37,7 @@ ROOMS = {
     "rightsizing.sites audit": _audit("rightsizing/sites"),
     "routing.sites audit": _audit("routing/sites"),
     "routing.pipeline audit": _audit("routing/pipeline"),
-    "placement.edge audit": _audit("placement/edge", "test_problem", "test_invariants"),
+    "placement.edge audit": _audit("placement/edge", "test_audit", "test_problem"),
     "placement.accelerators audit": _audit("placement/accelerators"),
     "ensembles.selection audit": _audit("ensembles/selection", "test_golden", "test_evaluation"),
     "ensembles.failover audit": _audit("ensembles/failover"),
