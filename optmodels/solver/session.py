@@ -6,6 +6,8 @@ What it adds to HiGHS:
   objective;
 - the log goes to ``logging.getLogger("optmodels.solver")``, never to standard output;
 - Ctrl-C stops HiGHS through its interrupt callback; the incumbent is kept;
+- "infeasible" and "unbounded" are looked at twice where coefficients are tiny or span many orders
+  of magnitude (`equilibrium`);
 - integers are integers: the point is rounded, and where a row breaks, or holds only within the
   solver's tolerance, the continuous rest is solved again with the integers fixed;
 - the point is re-computed in numpy, and the bound of an LP is proven by weak duality;
@@ -30,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SolverError, UsageError
+from .equilibrium import equilibrated, is_doubtful
 from .handover import pass_model
 from .labels import FloatArray
 from .linear import FEASIBILITY_TOLERANCE, INFINITE, SOLVER_DUAL_NOISE, LinearModel, same_array
@@ -50,6 +53,7 @@ POLISH_GAP = 1e-9
 _TIGHT = 1e-10
 _LITTLE_REGULARISATION: dict[str, object] = {"qp_regularization_value": 1e-11}
 _MANY_COEFFICIENTS = 2000
+_TINY_COST = 1e-3
 _SHORT_SECONDS = 0.1
 _LOCAL = threading.local()
 
@@ -104,6 +108,8 @@ class Session:
         #: Seconds inside HiGHS's ``run()`` during the last solve.
         self.run_seconds = 0.0
         self._work: dict[str, int] = {}
+        self._trusting = False
+        self._start: tuple[np.ndarray, FloatArray] | None = None
         if model.hessian is not None and model.is_mip:
             raise UsageError(
                 "A quadratic objective with integer variables is beyond HiGHS. "
@@ -200,6 +206,7 @@ class Session:
             Their values, in the same order.
         """
         if len(positions):
+            self._start = positions, values
             self._ok(
                 self.highs.setSolution(
                     len(positions),
@@ -286,7 +293,14 @@ class Session:
         self.run_seconds = 0.0
         self._work = {}
         with ears:
-            outcome = self._solve() if self.model.columns else self._solve_without_columns()
+            if not self.model.columns:
+                outcome = self._solve_without_columns()
+            elif self._has_tiny_costs:
+                outcome = self._in_small_change()
+            else:
+                outcome = self._solve()
+            if outcome.status in (Status.INFEASIBLE, Status.UNBOUNDED) and self.model.columns:
+                outcome = self._looked_at_twice(outcome)
         return replace(
             outcome,
             interrupted=self._stop.is_set(),
@@ -554,11 +568,72 @@ class Session:
             message="the time ended before 'unbounded or infeasible' was settled",
         )
 
+    def _looked_at_twice(self, claim: Outcome) -> Outcome:
+        """What has no optimum only because of its coefficients' sizes is solved in other units.
+
+        A point found there counts when it passes the check of the model as it was given.
+        """
+        model = self.model
+        if self._trusting or self._stop.is_set() or not is_doubtful(model):
+            return claim
+        other = equilibrated(model)
+        session = Session(other.model, limits=self._limits_left(), options=self.options)
+        session._trusting = True
+        answer = session.solve()
+        if answer.x is None:
+            return answer
+        x = np.where(model.integer, answer.x, answer.x * other.columns)
+        breach = model.worst_violation(x)
+        if breach.relative > self._tolerance:
+            return Outcome(
+                Status.ERROR,
+                message=f"HiGHS calls the model {claim.status}, and in other units it does not; "
+                "its coefficients are too small, or span too many orders of magnitude",
+            )
+        objective = model.objective(x)
+        if answer.row_dual is None:
+            return replace(answer, objective=objective, x=x)
+        y = answer.row_dual * other.rows
+        d = model.reduced_costs(y, x)
+        bound = self._clamp(model.dual_bound(y, x, reduced=d), objective)
+        return replace(answer, objective=objective, bound=bound, x=x, row_dual=y, column_dual=d)
+
     # -- small things ------------------------------------------------------------------------
 
     def _set(self, name: str, value: object) -> None:
         if self.highs.setOptionValue(name, value) != self._hp.HighsStatus.kOk:
             raise UsageError(f"HiGHS refuses the value {value!r} of its option '{name}'.")
+
+    @property
+    def _has_tiny_costs(self) -> bool:
+        """Whether this is a mixed-integer model whose costs HiGHS hardly sees.
+
+        Costs below its dual tolerance of 1e-7 are nothing to it. The bound of a linear programme is
+        proven here, and tells; that of a tree is believed.
+        """
+        return self.model.is_mip and 0.0 < float(np.abs(self.model.cost).max()) < _TINY_COST
+
+    def _in_small_change(self) -> Outcome:
+        """The same model with its costs counted in a smaller unit of money, a power of two.
+
+        Not by HiGHS's own option for that: HiGHS 1.15 may leave it in the bound.
+        """
+        model = self.model
+        unit = 2.0 ** math.floor(math.log2(float(np.abs(model.cost).max())))
+        other = model.changed(cost=model.cost / unit, offset=model.offset / unit)
+        session = Session(other, limits=self._limits_left(), options=self.options)
+        if self._start is not None:
+            session.start_from(*self._start)
+        found = session.solve()
+        objective, bound = (
+            None if value is None else value * unit for value in (found.objective, found.bound)
+        )
+        return replace(found, objective=objective, bound=bound)
+
+    def _limits_left(self) -> Limits:
+        """The limits for another session that works for this one."""
+        left = self._deadline - time.monotonic()
+        return replace(self.limits, time_limit_s=max(left, 1e-3) if math.isfinite(left) else None)
 
     def _ok(self, status: Any) -> None:
         if status == self._hp.HighsStatus.kError:
@@ -578,8 +653,12 @@ class Session:
         return max(bound, objective) if self.model.maximize else min(bound, objective)
 
     def _mip_bound(self, info: Any) -> float:
+        """The bound of the tree; before there is any, that of the columns' own bounds."""
         bound = float(info.mip_dual_bound)
-        return bound if abs(bound) < INFINITE else self._worst_bound()
+        if abs(bound) < INFINITE:
+            return bound
+        # Duals of zero: each column at its better end, whatever the rows say.
+        return self.model.dual_bound(np.zeros(self.model.rows))
 
 
 def _reset_scheduler(highs: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -165,7 +166,12 @@ def compared_model(model: Any) -> list[Finding]:
         with tempfile.TemporaryDirectory() as folder:
             for name, solve in by_file().items():
                 file = export_model(arrays, Path(folder) / f"{name}.mps")
-                found.append(same(f"{name}{kind}", ours, solve(file)))
+                try:
+                    found.append(same(f"{name}{kind}", ours, solve(file)))
+                except subprocess.CalledProcessError as error:
+                    # GLPK 5.0 aborts on a few models: that is no answer, and none of ours.
+                    if error.returncode != -signal.SIGABRT:
+                        raise
         if not arrays.is_mip and arrays.columns:
             found.append(same(f"Clarabel{kind}", ours, clarabel(arrays)))
     return found
