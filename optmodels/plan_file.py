@@ -23,6 +23,7 @@ from optmodels.schema import Place
 
 MAX_PLAN_BYTES = 2**28
 _SHOWN_FLAWS = 20
+_SHOWN_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def read_plan(path: str | Path) -> StoredPlan:
                 Flaw(
                     f"has a wrong form: {item['msg']}",
                     file=path.name,
-                    field=".".join(str(part) for part in item["loc"][:5]) or None,
+                    field=".".join(str(part)[:_SHOWN_NAME] for part in item["loc"][:5]) or None,
                     fix=fix,
                 )
                 for item in error.errors(include_url=False)[:_SHOWN_FLAWS]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import json
 import re
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 import optmodels
 from optmodels import folder, json_file, plan_file, text
 from optmodels.csv_text import csv_text
-from optmodels.errors import InputError
+from optmodels.errors import AuditError, InputError
 from optmodels.json_file import read_json
 
 ROOT = Path(optmodels.__file__).parent
@@ -213,3 +214,39 @@ def test_every_requirement_has_a_lower_bound_and_is_on_no_other_index(distributi
         assert "@" not in requirement
         plain = requirement.partition(";")[0].strip()
         assert re.search(r">=\d", plain) or plain.startswith("optmodels["), requirement
+
+
+# -------------------------------------------------------------------------------------- plan files
+def changed_plan(folder, problem, change):
+    """An instance of a problem, and a file of its optimum with one change."""
+    made = optmodels.generate(problem, seed=0, hours=4, jobs=1, past_hours=0, capacity=4)
+    path = folder / "plan.json"
+    optmodels.solve(made).save(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content["tables"])
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return made, path
+
+
+@pytest.mark.parametrize("slot", [10**18, 10**9, 1e300, 2**63 - 1])
+def test_a_plan_in_a_far_slot_takes_no_memory(tmp_path, slot):
+    """An audit that holds a number for every slot up to this one would ask for exabytes."""
+
+    def far(tables):
+        tables["schedule"]["columns"]["slot"][0] = slot
+
+    made, path = changed_plan(tmp_path, "scaling.cluster", far)
+    with pytest.raises(AuditError, match=r"slot.*0 to 10,000,000"):
+        optmodels.check(made, path)
+
+
+def test_long_names_in_a_plan_do_not_fill_the_message(tmp_path):
+    """A column of 20,000 letters with a wrong cell is told in a line."""
+
+    def named(tables):
+        tables["schedule"]["columns"]["x" * 20_000] = [[]]
+
+    made, path = changed_plan(tmp_path, "scaling.cluster", named)
+    with pytest.raises(InputError) as caught:
+        optmodels.check(made, path)
+    assert len(str(caught.value)) < 5000

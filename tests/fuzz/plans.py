@@ -43,7 +43,10 @@ class Base:
 @functools.cache
 def base(problem: str, variant: int, seed: int) -> Base:
     """One of the plans from which the cases of a problem start."""
-    made = small_instance(problem, random.Random(f"{seed}/plan/{problem}/{variant}"))
+    rng = random.Random(f"{seed}/plan/{problem}/{variant}")
+    made = small_instance(problem, rng)
+    while om.explain(made) and registry.problem(problem).soft is None:
+        made = small_instance(problem, rng)
     plan = om.solve(made, time_limit_s=SOLVER_SECONDS)
     with tempfile.TemporaryDirectory() as room:
         path = Path(room) / "plan.json"

@@ -25,6 +25,8 @@ from optmodels.scaling.cluster.instance import ClusterInstance, IntArray
 TOLERANCE = 1e-7
 COLUMNS = ("job", "slot", "servers", "share")
 _MOST_VIOLATIONS = 1000
+#: Latest slot of a plan; the audit holds numbers for every slot up to the last in use.
+_LAST_SLOT = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def read_schedule(
     job = order[place] if len(order) else np.zeros(len(number), dtype=np.int64)
     fewest, most = _range(instance)
     profile = instance.jobs.profile[job] if len(order) else job
-    right_slot = known & (slot == np.floor(slot)) & (slot >= 0)
+    right_slot = known & (slot == np.floor(slot)) & (slot >= 0) & (slot <= _LAST_SLOT)
     right_servers = known & (servers == np.floor(servers))
     if len(order):
         right_servers &= (servers >= fewest[profile]) & (servers <= most[profile])
@@ -138,7 +140,7 @@ def read_schedule(
         Violation(limit, f"row {i + 1} (job {number[i]:.12g})", float(values[i]), allowed)
         for limit, right, values, allowed in (
             ("job of the cluster", known, number, "a job of the instance"),
-            ("slot", right_slot | ~known, slot, "a whole number from 0"),
+            ("slot", right_slot | ~known, slot, f"a whole number, 0 to {_LAST_SLOT:,}"),
             ("servers of a job", right_servers | ~known, servers, "a level of its profile"),
             ("share of a slot", right_share, share, "0 to 1"),
         )
