@@ -433,3 +433,23 @@ def test_any_damage_gives_a_trace_or_our_error(
         return
     assert np.isfinite(trace.to_series()).all()
     assert repr(trace)
+
+
+@pytest.mark.parametrize("cell", ["1e308", "-1e308", "1e13"])
+def test_absurd_numbers_are_refused_before_they_overflow(tmp_path: Path, cell: str) -> None:
+    """Two generations of 1e308 MW sum to infinity: a warning of numpy, and a wrong report."""
+    head = "timestamp,WND,SUN,WAT,OIL,NG,COL,NUC,OTH,avg_CI\n"
+    rows = "".join(f"{t}+00:00,{cell},{cell},1,1,1,1,1,1,300\n" for t in HOURS)
+    path = tmp_path / "PJM_mix.csv"
+    path.write_text(head + rows)
+    with pytest.raises(InputError, match=r"WND.*out of range.*-1e\+12 .. 1e\+12"):
+        read_carbon(path, "sustaindc")
+
+
+def test_a_column_name_of_a_page_is_refused(tmp_path: Path) -> None:
+    """It would be repeated in every message: a hundred thousand letters to read."""
+    path = tmp_path / "zones.csv"
+    path.write_text(f"datetime,{'x' * 5000}\n2022-01-01 00:00,many\n")
+    with pytest.raises(InputError, match="5,000 letters") as caught:
+        read_carbon(path, "zone-table", zone="x" * 5000)
+    assert len(str(caught.value)) < 500
