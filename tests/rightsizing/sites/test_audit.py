@@ -150,6 +150,7 @@ def test_violations_say_where_and_how_much(
     ("change", "scale"),
     [
         (("sizes", "battery_kwh", 0, 8.0), 8.0),
+        (("sizes", "battery_kwh", 1, 0.0), 1.0),
         (("sizes", "gpus", 1, 0.0), 10.0),
         (("dispatch", "charge_kw", 0, 2.0), 10.0),
         (("dispatch", "discharge_kw", 2, 0.0), -10.0),
@@ -265,6 +266,32 @@ def test_planted_fault(name: str) -> None:
     change(tables)
     found = audit(inst, tables)
     assert any(v.limit.startswith(limit) for v in found.violations), found.frame
+
+
+def test_a_fault_accuses_nobody_else() -> None:
+    """Rows that mean nothing are no repetition of the first slot and site, nor of each other."""
+    inst = equipped()
+    tables = sound(inst)
+    odd = tables["dispatch"].iloc[[0, 0, 0]].astype({"time": object})
+    late = START + pd.Timedelta(hours=3)
+    odd["time"] = ["never", late, START - pd.Timedelta(hours=1)]
+    rows = [odd, tables["dispatch"].astype({"time": object})]
+    tables["dispatch"] = pd.concat(rows, ignore_index=True)
+    found = audit(inst, tables)
+    span = f"{START.isoformat()} to {(START + pd.Timedelta(hours=2)).isoformat()}, slot by slot"
+    assert [(v.limit, v.where, v.allowed) for v in found.violations] == [
+        ("time of table 'dispatch'", f"row {row}", span) for row in (1, 2, 3)
+    ]
+    assert found.cost.total == pytest.approx(90)
+
+
+@pytest.mark.parametrize(
+    ("beyond", "ok"), [(-0.5, True), (0.5, True), (2.0, False)], ids=["within", "rounding", "over"]
+)
+def test_the_share_of_the_grid_is_kept_to_the_tolerance(beyond: float, ok: bool) -> None:
+    """11 of 24 GPU-hours are left to the grid; a limit that is a rounding below them holds."""
+    inst = equipped(unmet_share_max=11 / 24 - beyond * TOLERANCE)
+    assert audit(inst, sound(inst)).ok == ok
 
 
 def test_serving_more_than_the_demand() -> None:

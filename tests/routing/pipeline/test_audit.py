@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from optmodels.errors import InfeasibleError
-from optmodels.routing.pipeline.audit import Decision, audit, cost_of
+from optmodels.routing.pipeline.audit import (
+    Decision,
+    audit,
+    cost_of,
+    decision_of,
+    load_of,
+    steps_of,
+    tables_of,
+)
 from optmodels.routing.pipeline.optimum import solve
 from optmodels.routing.pipeline.steps import Steps
 from tests.routing.pipeline.instances import Judge, chain, small
@@ -121,6 +129,48 @@ def test_latency_and_capacity_are_limits() -> None:
     assert [v.where for v in full.violations] == ["GPUs of server"]
     # 300/s × (2.2 + 0.0751) ms of one GPU.
     assert full.violations[0].value == pytest.approx(0.3 * 2.2751011, rel=1e-6)
+    assert full.violations[0].allowed == "at most 0.5"
+    assert late.violations[0].allowed == "at most 3.76"
+
+
+def test_what_is_busy() -> None:
+    """Busy GPUs are the figure of the limit; cards are counted; tables lead back to the plan."""
+    inst = chain(("none", "none", "none"), rate=300.0)
+    tables = plan_tables(inst)
+    cost = audit(inst, tables).cost
+    assert cost["busy_gpus"] == pytest.approx(0.3 * 2.2751011, rel=1e-6)
+    steps = Steps(inst)
+    decision = decision_of(inst, tables)
+    load = load_of(steps, [steps_of(steps, inst.services[0], decision.routes[0])])
+    family = np.array(steps.resources.family, dtype=object)
+    assert cost["busy_cores"] == pytest.approx(load[family == "cores"].sum())
+    assert cost["busy_cores"] != pytest.approx(cost["busy_gpus"])
+    assert cost["cards"] == 0
+    for name, frame in tables_of(inst, decision).items():
+        pd.testing.assert_frame_equal(frame, tables[name], check_dtype=False)
+
+
+def test_violations_say_which_row() -> None:
+    """Rows and positions are counted from 1."""
+    inst = chain(("none", "offered", "offered"), gpudirect="offered", rate=1e4)
+    hosts = inst.tables["hosts"].assign(gpus=lambda t: np.where(t["host"] == "server", 100, 0))
+    inst = inst.replace(hosts=hosts)
+    for change, expected in (
+        (("routes", 2, "service", "nobody"), ("known services", "row 3 of 'routes'", 3)),
+        (("cards", 1, "card", "abacus"), ("cards to buy", "row 2 of 'cards'", 2)),
+        (("cards", 1, "host", 7), ("cards to buy", "row 2 of 'cards'", 2)),
+    ):
+        tables = plan_tables(inst)
+        table, row, column, value = change
+        tables[table] = tables[table].astype({column: object})
+        tables[table].loc[row, column] = value
+        first = audit(inst, tables).violations[0]
+        assert (first.limit, first.where, first.value) == expected
+    tables = plan_tables(inst)
+    name = inst.services[0].name
+    tables["routes"].loc[1, "host"] = "server"
+    first = audit(inst, tables).violations[0]
+    assert (first.where, first.value) == (f"{name}, position 2", 2)
 
 
 def test_ties_are_audited() -> None:

@@ -102,6 +102,31 @@ def test_late_requests_are_lost() -> None:
     assert facts["attainment"] == pytest.approx(0.25)
 
 
+def test_nothing_asked_and_nothing_blowing() -> None:
+    """Without arrivals nobody is served late, without wind none is spilled: 0 of 0 is defined."""
+    rows = [(0, 1, 1.0, 1.0, 1.0)]
+    idle = Dispatch(np.array([[0]]), np.array([[0]]), np.array([[[0.0]]]))
+    calm = routing([[0.0]], [[[0.0]]], rows, gpus=4)
+    cost = audited(calm, idle).cost
+    names = ("total", "mean_e2e_s", "energy_kwh", "spilled_kwh", "late_requests")
+    assert [cost.columns[name] for name in names] == [0] * 5
+    facts = facts_of(calm, Decisions.of([idle]))
+    assert (facts["attainment"], facts["spilled_share"], facts["goodput_per_s"]) == (1, 0, 0)
+    # A light wind is wind too: three quarters of half a kW are spilled.
+    light = routing([[0.5]], [[[0.5]]], [(0, 1, 1.0, 0.125, 1.0)], gpus=4)
+    one = Dispatch(np.array([[1]]), np.array([[1]]), np.array([[[0.25]]]))
+    facts = facts_of(light, Decisions.of([one]))
+    assert facts["spilled_share"] == pytest.approx(0.75)
+    assert facts["attainment"] == pytest.approx(0.5)
+
+
+def test_reloads_are_new_instances() -> None:
+    """1, 3, 2, 4 instances: two are loaded, then none, then two; the first ones were there."""
+    inst = routing([[9.0]] * 4, [[[0.0]]] * 4, [(0, 1, 1.0, 1.0, 1.0)], gpus=4)
+    plans = [Dispatch(np.array([[n]]), np.array([[0]]), np.array([[[0.0]]])) for n in (1, 3, 2, 4)]
+    assert facts_of(inst, Decisions.of(plans))["reloads"] == 4
+
+
 def test_import_fills_what_the_wind_lacks() -> None:
     """3 kW on 1 kW of wind: 2 kW are imported, at the grid's carbon and price."""
     inst = routing(

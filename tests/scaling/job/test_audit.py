@@ -194,6 +194,23 @@ def test_every_planted_fault_is_caught(name):
     assert np.isfinite(found.cost.total)
 
 
+def test_a_fault_accuses_nobody_else():
+    """Rows that mean nothing are no repetition of the first slot, nor of each other."""
+    rows = [(0, 1, 1.0), (0, 1, 1.0), (0, 1, 1.0), (2, 1, 0.5)]
+    table = shares(rows)
+    table["time"] = table["time"].astype(object)
+    table.loc[[0, 1], "time"] = ["never", "never again"]
+    found = audit(question(), {"shares": table})
+    assert [(v.limit, v.where) for v in found.violations] == [
+        ("time within the horizon", "row 1"),
+        ("time within the horizon", "row 2"),
+    ]
+    assert found.violations[0].allowed == (
+        f"{START.isoformat()} to {(START + 2 * HOUR).isoformat()}, slot by slot"
+    )
+    assert found.cost.total == 25.0
+
+
 def test_a_right_plan_is_clean_in_any_layout():
     """Rows in any order, more columns, times in another zone, whole numbers, servers off."""
     inst = question()
