@@ -91,7 +91,7 @@ def report(rooms: dict[str, Any], explained: dict[str, str]) -> tuple[str, int]:
     missing = 0
     for name, found in rooms.items():
         alive = [Mutant(**mutant) for mutant in found["survivors"]]
-        known = [mutant for mutant in alive if mutant.key in explained]
+        known = [mutant for mutant in alive if _reason(mutant, explained)]
         missing += len(alive) - len(known)
         lines.append(
             f"| {name} | {found['places']} | {found['mutants']} | {found['seed']} | "
@@ -100,7 +100,7 @@ def report(rooms: dict[str, Any], explained: dict[str, str]) -> tuple[str, int]:
         if alive:
             details += ["", f"### {name}", ""]
         for mutant in alive:
-            reason = explained.get(mutant.key, "**not explained: a test is missing**")
+            reason = _reason(mutant, explained) or "**not explained: a test is missing**"
             details.append(
                 f"- `{Path(mutant.file).name}:{mutant.line}` `{mutant.before}` → "
                 f"`{mutant.after}`: {reason}"
@@ -108,6 +108,12 @@ def report(rooms: dict[str, Any], explained: dict[str, str]) -> tuple[str, int]:
     head = ["", "## Survivors"] if details else []
     machines = sorted({found["machine"] for found in rooms.values()})
     return "\n".join([*lines, "", *machines, *head, *details]) + "\n", missing
+
+
+def _reason(mutant: Mutant, explained: dict[str, str]) -> str | None:
+    """Why a survivor is no fault; the same change may be none in any file, which "*" stands for."""
+    everywhere = f"*: {mutant.before} -> {mutant.after}"
+    return explained.get(mutant.key) or explained.get(everywhere)
 
 
 def _stored() -> dict[str, Any]:

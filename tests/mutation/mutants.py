@@ -1,7 +1,8 @@
 """Mutants of a source file: every small change that cosmic-ray knows, less those that say nothing.
 
 Left out are operators whose results hardly ever run (a shift of two floats), annotations, which
-nobody evaluates, and version or export lists.
+nobody evaluates, and guards against mistakes of programmers (`frozen=True`, `strict=True`), which
+change no result of right code.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _COMPARISONS = (
     *("Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE", "GtE_Gt", "GtE_Lt"),
     *("Eq_NotEq", "NotEq_Eq", "Is_IsNot", "IsNot_Is"),
 )
+_GUARDS = ("frozen", "strict")
 OPERATORS = (
     *(f"ReplaceBinaryOperator_{pair}" for pair in _BINARY),
     *(f"ReplaceComparisonOperator_{pair}" for pair in _COMPARISONS),
@@ -120,13 +122,15 @@ def _places(source: str) -> Iterator[tuple[str, int, tuple[int, int], tuple[int,
 
 
 def _silent_spans(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Spans that no run evaluates: annotations, and imports for type checkers."""
+    """Spans that change no result: annotations, imports for type checkers, guards."""
     silent: list[ast.AST] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation:
             silent.append(node.annotation)
         elif isinstance(node, ast.FunctionDef) and node.returns:
             silent.append(node.returns)
+        elif isinstance(node, ast.keyword) and node.arg in _GUARDS:
+            silent.append(node.value)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             silent.append(node)
     return [((n.lineno, n.col_offset), (n.end_lineno, n.end_col_offset)) for n in silent]  # type: ignore[attr-defined]

@@ -114,6 +114,39 @@ def test_levels_within_a_slot() -> None:
     assert found.cost["execution_g"] == pytest.approx(power)
 
 
+def test_what_became_of_jobs_at_the_edges() -> None:
+    """A job that ends in the first slot ends there; one that never ran has no start and no end.
+
+    Shares of 0 are no running: the job holds the servers, but neither starts nor ends there.
+    """
+    made = two_jobs()
+    rows = ((0, 0, 3, 0.5), (0, 2, 1, 0.0), (1, 3, 2, 0.0))
+    result = outcome(made, read_schedule(made, plan(*rows))[0])
+    assert result.work.tolist() == [0.875, 0.0]
+    assert result.start.tolist() == [0, -1]
+    assert result.finish.tolist() == [0.5, 0.0]
+    assert result.delay.tolist() == [0.5 - 3.5, -1.0 - 2.0]
+    assert result.late.tolist() == [0.0, 0.0]
+    found = audit(made, plan(*rows))
+    assert found.cost["late_g"] == 0
+    assert found.cost["server_hours"] == (3 + 1 + 2) / 2
+    assert [(v.limit, v.where, v.value, v.allowed) for v in found.violations] == [
+        ("work of a job", "job 0", 0.875, "3.5"),
+        ("work of a job", "job 1", 0.0, "2"),
+    ]
+
+
+def test_violations_say_where_and_how_much() -> None:
+    """Jobs, slots and rows by their own numbers, what the plan does, and what is allowed."""
+    rows = (*GOOD[:3], (1, 0, 2, 1.0), (1, 2, 2, 0.6), (1, 2, 3, 0.5), (1, 7, 1, 1.0))
+    found = audit(two_jobs(capacity=4), plan(*rows))
+    told = {v.limit: (v.where, v.value, v.allowed) for v in found.violations}
+    assert told["arrival"] == ("job 1", 0, "slots from 1")
+    assert told["time in a slot"] == ("job 1, slot 2", pytest.approx(1.1), "at most 1")
+    assert told["servers of a job"] == ("row 7 (job 1)", 1, "a level of its profile")
+    assert told["capacity"] == ("slot 0", 5, "at most 4 servers")
+
+
 FAULTS: dict[str, tuple[tuple[tuple[object, ...], ...], str]] = {
     "work not done": (GOOD[1:], "work of a job"),
     "too much work": ((*GOOD, (0, 4, 1, 1.0)), "work of a job"),
