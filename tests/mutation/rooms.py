@@ -39,7 +39,7 @@ ROOMS = {
     "routing.pipeline audit": _audit("routing/pipeline"),
     "placement.edge audit": _audit("placement/edge", "test_audit", "test_problem"),
     "placement.accelerators audit": _audit("placement/accelerators"),
-    "ensembles.selection audit": _audit("ensembles/selection", "test_golden", "test_evaluation"),
+    "ensembles.selection audit": _audit("ensembles/selection", "test_audit", "test_policies"),
     "ensembles.failover audit": _audit("ensembles/failover"),
     "thresholds": Room(
         ("optmodels/scaling/job/conversion/thresholds.py",),
