@@ -22,6 +22,8 @@ from optmodels.plan import PLAN_VERSION, Provenance
 from optmodels.schema import Place
 
 MAX_PLAN_BYTES = 2**28
+#: No decision is larger; sums and products of what is allowed stay far from overflow.
+LARGEST_DECISION = 1e18
 _SHOWN_FLAWS = 20
 _SHOWN_NAME = 60
 
@@ -146,6 +148,18 @@ def _frame(content: _TableFile, file: str, place: str) -> tuple[pd.DataFrame, li
                 for i, kind in list(faults.items())[:_SHOWN_FLAWS]
             ]
         else:
+            flaws += [
+                Flaw(
+                    "is out of range",
+                    at.file,
+                    i + 1,
+                    field=name[:_SHOWN_NAME],
+                    value=value,
+                    allowed=f"-{LARGEST_DECISION:g} to {LARGEST_DECISION:g}",
+                )
+                for i, value in enumerate(values)
+                if isinstance(value, int | float) and not abs(value) <= LARGEST_DECISION
+            ][:_SHOWN_FLAWS]
             data[name] = pd.Series(values, dtype=_dtype(values))
     return pd.DataFrame(data), flaws
 

@@ -155,7 +155,8 @@ TAMPERED = {
     "time column unknown": (("tables", "shares", "times"), lambda _: ["x"], InputError, "lacks"),
     "times a text": (("tables", "shares", "times"), lambda _: "time", InputError, "times"),
     "books": ((*BOOKS, "execution_g", 3), lambda v: v * 1.01 + 1, AuditError, "execution_g"),
-    "server number huge": ((*COLUMNS, "servers", 0), lambda _: 10**30, AuditError, "servers"),
+    "server number huge": ((*COLUMNS, "servers", 0), lambda _: 10**15, AuditError, "servers"),
+    "server number absurd": ((*COLUMNS, "servers", 0), lambda _: 10**30, InputError, "servers"),
 }
 
 

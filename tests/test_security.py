@@ -228,7 +228,7 @@ def changed_plan(folder, problem, change):
     return made, path
 
 
-@pytest.mark.parametrize("slot", [10**18, 10**9, 1e300, 2**63 - 1])
+@pytest.mark.parametrize("slot", [10**18, 10**9, 3e17])
 def test_a_plan_in_a_far_slot_takes_no_memory(tmp_path, slot):
     """An audit that holds a number for every slot up to this one would ask for exabytes."""
 
@@ -237,6 +237,18 @@ def test_a_plan_in_a_far_slot_takes_no_memory(tmp_path, slot):
 
     made, path = changed_plan(tmp_path, "scaling.cluster", far)
     with pytest.raises(AuditError, match=r"slot.*0 to 10,000,000"):
+        optmodels.check(made, path)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e300, 2**63 - 1, 10**400])
+def test_absurd_decisions_are_refused_before_an_audit_overflows(tmp_path, value):
+    """Products of such numbers are infinite: a warning of numpy instead of a verdict."""
+
+    def absurd(tables):
+        tables["schedule"]["columns"]["share"][0] = value
+
+    made, path = changed_plan(tmp_path, "scaling.cluster", absurd)
+    with pytest.raises(InputError, match=r"share.*out of range"):
         optmodels.check(made, path)
 
 
