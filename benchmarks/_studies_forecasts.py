@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +59,17 @@ def clusters_of(data: Path, days: int) -> list[Instance]:
     vintages = read_zone(data, "CISO")
     jobs = read_jobs(data / "cluster_traces" / "gaia" / "azure-100k.csv.gz")
     found: list[Instance] = []
-    for number in range(1 if days < FEW_DAYS else 4):
+    few = days < FEW_DAYS
+    for number in range(1 if few else 4):
         start = FIRST_DAY + pd.Timedelta(days=14 * number)
         found.append(
             cluster_from_trace(
                 vintages.actual(),
                 jobs,
                 start=start.isoformat(),
-                hours=168,
-                past_hours=336,
-                capacity=60,
+                hours=48 if few else 168,
+                past_hours=168 if few else 336,
+                capacity=12 if few else 60,
                 utilisation=0.5,
                 jobs_from_hours=24.0 * 14 * number,
                 seed=number,
@@ -81,7 +82,7 @@ def clusters_of(data: Path, days: int) -> list[Instance]:
 
 def sites_of(data: Path, days: int) -> list[Instance]:
     """Wind sites of RTS-GMLC with its day-ahead forecasts."""
-    length = 0.5 if days < FEW_DAYS else 3
+    length = 1 / 12 if days < FEW_DAYS else 3
     return [rts_gmlc(data / "wind" / "rts_gmlc", gpus=400, days=length, wind_ratio=0.6)]
 
 
@@ -112,9 +113,9 @@ def losses_of(problem: str, instances: list[Instance]) -> Gaps:
     return om.gaps(instances, LOSING.get(problem), forecast=FORECASTS.get(problem, "vintages"))
 
 
-def advice_of(problem: str, instances: list[Instance]) -> AdviceCurve:
+def advice_of(problem: str, instances: list[Instance], shares: Sequence[float]) -> AdviceCurve:
     """Ratios while the advice goes from the truth to its mirror image."""
-    return om.advice_curve(instances, ADVISED[problem])
+    return om.advice_curve(instances, ADVISED[problem], shares=shares)
 
 
 def loss_rows(
@@ -138,11 +139,11 @@ def loss_rows(
 
 
 def advice_rows(
-    many: Mapping[str, list[Instance]],
+    many: Mapping[str, list[Instance]], shares: Sequence[float]
 ) -> tuple[list[dict[str, Any]], list[Check]]:
     """Ratios by the quality of the advice, and what must hold of them."""
     rows: list[dict[str, Any]] = []
-    frames = {name: advice_of(name, instances).frame for name, instances in many.items()}
+    frames = {name: advice_of(name, some, shares).frame for name, some in many.items()}
     for name, frame in frames.items():
         rows += [
             {"part": "advice", "problem": name, **_named(row)} for row in frame.to_dict("records")
@@ -168,14 +169,14 @@ def advice_rows(
     return rows, checks
 
 
-def draw(many: Mapping[str, list[Instance]], folder: Path) -> list[Path]:
+def draw(many: Mapping[str, list[Instance]], shares: Sequence[float], folder: Path) -> list[Path]:
     """A picture of the losses and one of the advice for each problem."""
     return [
         found.save(folder / f"{kind}-{problem}.png")
         for problem, instances in many.items()
         for kind, found in (
             ("gaps", losses_of(problem, instances)),
-            ("advice", advice_of(problem, instances)),
+            ("advice", advice_of(problem, instances, shares)),
         )
     ]
 

@@ -36,14 +36,20 @@ import optmodels as om
 from optmodels import registry
 from optmodels.instance import Instance
 from optmodels.policy import Observation, Policy
+from optmodels.studies.advice import SHARES
 from optmodels.studies.cluster import scheduler_executor
 
 WORKERS = 2
-#: Sizes at which an instance of each problem takes little time; problems that are not named here
-#: are generated at their usual size.
+#: Sizes at which an instance of each problem takes little time, problems without an entry at their
+#: usual size.
 SMALL: dict[str, dict[str, Any]] = {
     "scaling.job": {"hours": 24, "work": 6.0},
+    "scaling.cluster": {"hours": 24, "capacity": 3, "jobs": 10, "most_servers": 4},
     "rightsizing.sites": {"hours": 168},
+    "routing.sites": {"hours": 1, "sites": 2, "classes": 1},
+    "routing.pipeline": {"services": 3, "gpu_hosts": 2, "cpu_hosts": 1},
+    "placement.edge": {"sites": 4, "applications": 24, "zones": 2},
+    "ensembles.failover": {"applications": 10},
 }
 
 
@@ -56,10 +62,11 @@ class Size:
     tiny: int
     searches: int
     days: int
+    shares: tuple[float, ...]
 
 
-FULL = Size(jobs=430, others=6, tiny=2000, searches=1500, days=20)
-QUICK = Size(jobs=16, others=1, tiny=150, searches=120, days=2)
+FULL = Size(jobs=430, others=6, tiny=2000, searches=1500, days=20, shares=SHARES)
+QUICK = Size(jobs=16, others=1, tiny=150, searches=120, days=2, shares=(0.0, 0.5, 1.0))
 
 
 class Nothing(Policy):
@@ -253,7 +260,7 @@ def measure(options: Options) -> Report:
     shown = {
         "Engines": partial(engine_rows, size, options.seed),
         "Losses on real forecasts, shares of the optimum": partial(loss_rows, real),
-        "Advice, from perfect to adversarial": partial(advice_rows, real),
+        "Advice, from perfect to adversarial": partial(advice_rows, real, size.shares),
         "Worst cases by search": partial(search_rows, size, options.seed),
         "Sizes for many scenarios": partial(hedging_rows, data, options.quick),
     }
@@ -281,9 +288,8 @@ def draw_pictures(argv: Sequence[str]) -> int:
     given = parser.parse_args(argv)
     size = QUICK if given.quick else FULL
     data = shared_data()
-    for path in draw(
-        {name: make(data, size.days) for name, make in INSTANCES.items()}, given.pictures
-    ):
+    real = {name: make(data, size.days) for name, make in INSTANCES.items()}
+    for path in draw(real, size.shares, given.pictures):
         print(path)
     return 0
 
