@@ -8,7 +8,7 @@ import pyomo.environ as pyo
 import pytest
 
 from optmodels.errors import InputError, UsageError
-from optmodels.solver.template import Formulation, instance_of
+from optmodels.solver.template import Formulation, NotTraceableError, instance_of
 from tests.solver.comparing import assert_same
 from tests.solver.test_template_update import assert_identical
 
@@ -206,3 +206,20 @@ def test_data_are_not_changed(traced):
     program.update(k=5.0)
     np.testing.assert_array_equal(program.linear.coefficients, before)
     assert traced.compile(plain()).linear.coefficients.sum() == before.sum()
+
+
+def test_a_rule_of_values_is_no_obstacle_where_values_are_given():
+    """Data replace a rule that no array holds; a validation has to see the data, given or not."""
+    m = pyo.AbstractModel()
+    m.S = pyo.Set()
+    m.ruled = pyo.Param(m.S, initialize=lambda m, s: 2.0)
+    m.x = pyo.Var(m.S)
+    m.c = pyo.Constraint(m.S, rule=lambda m, s: m.ruled[s] * m.x[s] >= 1)
+    m.o = pyo.Objective(rule=lambda m: sum(m.x[s] for s in m.S))
+    compiled = Formulation(m).compile({"S": ["u", "v"], "ruled": [3.0, 4.0]}).linear
+    assert sorted(compiled.matrix.data.tolist()) == [3.0, 4.0]
+    with pytest.raises(NotTraceableError, match="by a rule"):
+        Formulation(m).compile({"S": ["u", "v"]})
+    m.checked = pyo.Param(validate=lambda m, value: value > 5)
+    with pytest.raises(NotTraceableError, match="validation"):
+        Formulation(m).compile({"S": ["u", "v"], "ruled": [3.0, 4.0], "checked": 1.0})

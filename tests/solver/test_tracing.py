@@ -321,6 +321,33 @@ def test_other_components_have_no_trace(component, word):
         prepared(other=component)
 
 
+@pytest.mark.parametrize("index", [lambda m: m.A | m.B, lambda m: pyo.Reals], ids=["A | B", "R"])
+def test_index_sets_without_members_of_their_own(index):
+    """Members of a union follow from its parts, and a set without end has none to list.
+
+    Reading them while a formulation has no data would give an empty set, and no error.
+    """
+    with pytest.raises(NotTraceableError, match="the set"):
+        tracing.own_members(index(prepared().model))
+    own = pyo.Set(initialize=[2, 1])
+    own.construct()
+    assert tracing.own_members(own) == [2, 1]
+
+
+def test_what_pyomo_cannot_set_up_has_no_trace(monkeypatch):
+    """Any error of another Pyomo while it declares a variable ends the trace, and names it.
+
+    The model then goes through the standard form; without this it would not be solved at all.
+    """
+
+    def refuse(variable):
+        raise RuntimeError("not in this release")
+
+    monkeypatch.setattr(tracing, "_construct_without_bounds", refuse)
+    with pytest.raises(NotTraceableError, match=r"'x' cannot be set up: .*not in this release"):
+        prepared()
+
+
 # -- threads -------------------------------------------------------------------------------------
 
 
