@@ -10,11 +10,12 @@ independent draws: a request of model :math:`i` finds another one with probabili
     m'_i = m_i + (1 - p_i)(2 s_i o_i + o_i^2)
 
 which then go into the formula of first come, first served. This "mixture" is ours; Ibis
-(arXiv:2201.07312), whose services are constant, puts :math:`s_i'^2` in the place of the second moment
+(arXiv:2201.07312), whose services are constant, takes :math:`s_i'^2` for the second moment
 ("collapsed"; for services that vary by themselves :math:`m_i - s_i^2 + s_i'^2`, our reading), which
-leaves out how much the switches vary and so promises waits that are too short: by 31 % in a simulated
-case of two equal models whose switch takes four times as long as their service. What the mixture
-leaves out itself is that two services in a row depend on each other, some percent of the wait.
+leaves out how much the switches vary and so promises waits that are too short: by 31 % in a
+simulated case of two equal models whose switch takes four times as long as their service. What the
+mixture leaves out itself is that two services in a row depend on each other, some percent of the
+wait.
 
 Where the memory has room for several models and drops the one not used for longest, the probability
 of a miss is that of Che's approximation (`lru_miss`). Tenants of one model never push each other
