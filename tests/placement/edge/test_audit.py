@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from optmodels.placement.edge.audit import TOLERANCE, audit
+from optmodels.placement.edge.audit import TOLERANCE, audit, read_placement, tables_of
 from optmodels.placement.edge.instance import EdgeInstance
 from tests.placement.edge.instances import changed, toy, with_parameters
 
@@ -151,3 +151,43 @@ def test_resources_are_kept_to_the_tolerance() -> None:
             two_hours().parameters.model_dump(), {**two_hours().tables, "profiles": profiles}
         )
         assert audit(inst, plan(rows, {"s1": 1})).ok == ok
+
+
+def test_rows_that_mean_nothing_cost_nothing() -> None:
+    """Rows with a name, a group, a server or a count that is none are told, and count for nobody.
+
+    Taken by their place they would be the last of all classes, groups or servers.
+    """
+    inst = two_hours()
+    whole = audit(inst, plan()).cost
+    for odd in (("nobody", "s1", 1, 1), ("a2", "s9", 1, 1), ("a2", "s1", 0, 1), ("a2", "s1", 1, 0)):
+        found = audit(inst, plan((*ROWS, odd)))
+        assert [v.where for v in found.violations] == ["row 4"]
+        assert found.cost == whole
+    found = audit(inst, plan(power={**POWER, "s9": 1}))
+    assert [v.where for v in found.violations] == ["row 3"]
+    assert found.cost == whole
+
+
+def test_servers_without_a_resource_hold_who_needs_none() -> None:
+    """Nobody needs a GPU here: servers without any hold the same plan, to the last digit."""
+    bare = changed(two_hours(), "servers", gpu_share=0.0, gpu_memory_gb=0.0)
+    found = audit(bare, plan())
+    assert found.ok, found.violations
+    assert found.cost == audit(two_hours(), plan()).cost
+
+
+def test_tables_are_sorted_by_group_server_and_name() -> None:
+    """In whatever order a plan was given, its table has one order, and means the same."""
+    rows = (("a2", "s2", 2, 1), ("a1", "s2", 2, 1), ("a3", "s1", 1, 1), ("a1", "s2", 1, 1))
+    inst = two_hours()
+    placement, none = read_placement(inst, plan(rows))
+    assert none == []
+    tables = tables_of(inst, placement)
+    assert list(tables["placements"].itertuples(index=False, name=None)) == [
+        ("a3", "s1", 1, 1),
+        ("a1", "s2", 1, 1),
+        ("a1", "s2", 2, 1),
+        ("a2", "s2", 2, 1),
+    ]
+    assert list(tables["power"].itertuples(index=False, name=None)) == [("s1", 1), ("s2", 2)]
