@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from optmodels.ensembles.selection.audit import COLUMNS, audit, read_members, tables_of
+from optmodels.ensembles.selection.tasks import TOLERANCE
 from tests.ensembles.selection.cases import golden
 
 #: m0 (right on 6 of 8) on server-1, which fails with .1; m2 (5 of 8) on server-2, with .2.
@@ -103,3 +104,27 @@ def test_tables_lead_back() -> None:
     placements, none = read_members(inst, members(ROWS[::-1]))
     assert (placements, none) == ([((0, 0), (2, 1))], [])
     assert list(tables_of(inst, placements)["members"].itertuples(index=False, name=None)) == ROWS
+
+
+@pytest.mark.parametrize("room", [60.0, 0.5])
+@pytest.mark.parametrize(("share", "ok"), [(0.5, True), (1.5, False)])
+def test_memory_is_kept_to_the_tolerance(room: float, share: float, ok: bool) -> None:
+    """Half of the tolerance too much is rounding, one and a half of it is not; below 1 MB of 1."""
+    inst = golden("best")
+    candidates = inst.tables["candidates"]
+    candidates["memory_mb"] = room + share * TOLERANCE * max(room, 1.0)
+    inst = inst.replace(
+        candidates=candidates, servers=inst.tables["servers"].assign(capacity_mb=room)
+    )
+    assert audit(inst, members(ROWS)).ok == ok
+
+
+def test_a_number_is_no_name() -> None:
+    """The number 7 does not name the candidate "7": a table that lost its texts is told so."""
+    tables = {
+        name: frame.replace({"candidate": {"m2": "7"}}) if "candidate" in frame else frame
+        for name, frame in golden("best").tables.items()
+    }
+    inst = golden("best").replace(**tables)
+    for name, ok in (("7", True), (7, False)):
+        assert audit(inst, members([ROWS[0], ("app", name, "server-2")])).ok == ok

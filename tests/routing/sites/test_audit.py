@@ -148,7 +148,10 @@ def test_import_fills_what_the_wind_lacks() -> None:
     assert cost["spilled_kwh"] == pytest.approx(6 / 12)
     assert cost["energy_kwh"] == pytest.approx(6 / 12)
     less = inst.replace(sites=inst.tables["sites"].assign(backup_kw=1.99))
-    (violation,) = audited(less, plan, plan).violations
+    short = audited(less, plan, plan)
+    # What is drawn without being there is a violation, and no wind that others spill less.
+    assert short.cost["spilled_kwh"] == pytest.approx(6 / 12)
+    (violation,) = short.violations
     assert (violation.limit, violation.value) == ("power", 3.0)
     assert violation.allowed == "at most 2.99 kW"
 
