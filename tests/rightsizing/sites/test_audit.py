@@ -294,6 +294,14 @@ def test_the_share_of_the_grid_is_kept_to_the_tolerance(beyond: float, ok: bool)
     assert audit(inst, sound(inst)).ok == ok
 
 
+def test_no_wind_flows_backwards() -> None:
+    """2 kW of grid and battery for 1 kW of GPUs: the rest may not run back to the turbines."""
+    tables = sound(equipped())
+    flows("gpus", 1, 2.0)(tables)
+    found = audit(equipped(), tables).violations
+    assert [(v.limit, v.value) for v in found] == [("wind to the GPUs [kW]", -1)]
+
+
 def test_serving_more_than_the_demand() -> None:
     """GPUs that serve nobody are not useful."""
     inst = fleet([[10.0]], demand=4.0)

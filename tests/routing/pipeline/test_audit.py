@@ -166,8 +166,14 @@ def test_violations_say_which_row() -> None:
         tables[table].loc[row, column] = value
         first = audit(inst, tables).violations[0]
         assert (first.limit, first.where, first.value) == expected
-    tables = plan_tables(inst)
     name = inst.services[0].name
+    for row, words, allowed in ((0, "tcp", "none"), (2, "none", "tcp, rdma, gpudirect")):
+        tables = plan_tables(inst)
+        tables["routes"].loc[row, "transport"] = words
+        first = audit(inst, tables).violations[0]
+        assert (first.limit, first.where) == (f"transport '{words}'", f"{name}, position {row + 1}")
+        assert (first.value, first.allowed) == (row + 1, allowed)
+    tables = plan_tables(inst)
     tables["routes"].loc[1, "host"] = "server"
     first = audit(inst, tables).violations[0]
     assert (first.where, first.value) == (f"{name}, position 2", 2)
@@ -187,7 +193,13 @@ def test_ties_are_audited() -> None:
         last = len(rows) - 1
         if rows[2] != rows[last]:
             found = audit(inst, tables)
-            assert any(v.limit == "stages that share a host" for v in found.violations)
+            service, host = inst.services[0].name, rows[2]
+            (tie,) = (v for v in found.violations if v.limit == "stages that share a host")
+            assert (tie.where, tie.value, tie.allowed) == (
+                f"{service}, positions 2 and {last}",
+                last,
+                f"at {host}, both",
+            )
             return
     pytest.fail("no instance has an optimum that breaks its tie")
 
