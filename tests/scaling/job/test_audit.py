@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optmodels.scaling.job.audit import audit, schedule_of, tables_of
+from optmodels.scaling.job.audit import TOLERANCE, audit, schedule_of, tables_of
 from tests.scaling.job.instances import CONCAVE, MEASURED, START, job
 
 PROFILE = [(1, 1.0, 0.5), (2, 1.5, 1.5)]
@@ -209,6 +209,25 @@ def test_a_fault_accuses_nobody_else():
         f"{START.isoformat()} to {(START + 2 * HOUR).isoformat()}, slot by slot"
     )
     assert found.cost.total == 25.0
+    # The same beside the larger level.
+    rows = [(0, 2, 0.5), (1, 2, 0.5)]
+    table = shares([(0, 2, 0.5), *rows])
+    table["time"] = table["time"].astype(object)
+    table.loc[0, "time"] = "never"
+    found = audit(question(), {"shares": table})
+    assert [v.where for v in found.violations] == ["row 1"]
+    assert found.cost == audit(question(), plan(rows)).cost
+
+
+@pytest.mark.parametrize(("share", "ok"), [(-0.5, True), (0.5, True), (-2.0, False), (2.0, False)])
+def test_numbers_of_servers_are_kept_to_the_tolerance(share, ok):
+    """Half of the tolerance off 50 servers is rounding, twice of it is no level of the profile."""
+    inst = job([10, 20], profile=[(1, 1.0, 1.0), (50, 40.0, 50.0)], work=40.0, rate_cap=50.0)
+    table = shares([(0, 50 * (1 + share * TOLERANCE), 1.0)])
+    found = audit(inst, {"shares": table})
+    assert found.ok == ok
+    if ok:
+        assert found.cost["energy_kwh"] == 50.0
 
 
 def test_a_right_plan_is_clean_in_any_layout():
