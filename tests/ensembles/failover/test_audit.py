@@ -185,3 +185,26 @@ def test_site_rule_latency_and_compute() -> None:
     # When the whole site fails both are needed at once.
     site = busy.replace(multiplexed_compute=True, scope="sites")
     assert "compute in a failure" in str(audit(site, both).violations)
+
+
+def test_rows_that_load_nothing_cost_nothing() -> None:
+    """Who has not failed, or has a warm backup that is up, loads nothing: told, and not counted."""
+    for warm, odd in (
+        ([], ("s1", "A", "s2", "A20", "A20", 1, 0)),
+        ([("A", "A20", "s2")], GOOD),
+    ):
+        whole = audit(golden(), tables(warm, [])).cost
+        found = audit(golden(), tables(warm, [odd]))
+        assert [v.limit for v in found.violations] == ["recovery"]
+        assert found.cost == whole
+
+
+def test_latency_is_the_way_and_the_work() -> None:
+    """150 ms to the server and the time of the model there are what the limit is held against."""
+    applications = {"A": (0, [(10.0, 0.9)]), "B": (1, [(10.0, 0.9)])}
+    trips = {(a, k): 150.0 if k == 1 else 1.0 for a in "AB" for k in range(2)}
+    far = build(applications, {0: 50.0, 1: 50.0}, sites={0: "x", 1: "y"}, network=trips)
+    (late,) = audit(far, tables([("A", "A10", "s1")], [])).violations
+    assert late.where == "a warm backup: A on s1"
+    assert late.value == 150 + far.candidates.inference_ms[0]
+    assert far.candidates.inference_ms[0] > 0
