@@ -305,6 +305,8 @@ def test_time_slices_cost_their_switch():
         lambda: ps_response([0.1], [1.0], "other"),
         lambda: limited_ps_response([0.1], [1.0], 0),
         lambda: swapped([0.1], [1.0], [-1.0]),
+        lambda: time_sliced([1.0], 1.0, -0.5),
+        lambda: time_sliced([1.0], 0.0, 0.5),
         lambda: swapped([0.1], [1.0], [1.0], form="other"),
         lambda: swapped([0.1], [1.0], [1.0], misses=[1.5]),
         lambda: merged_rates([1.0], [2], 2),
