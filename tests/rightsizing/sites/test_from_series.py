@@ -70,7 +70,7 @@ def test_what_is_refused() -> None:
     """Missing sites and demands, times without a zone, gaps, more power than the nameplate."""
     with pytest.raises(UsageError, match="no number for a"):
         from_series(wind(), nameplate_kw={"b": 60}, rtt_ms=1, demand_gpus=1)
-    with pytest.raises(UsageError, match="Say the demand"):
+    with pytest.raises(UsageError, match="say demand_gpus="):
         from_series(wind(), nameplate_kw=60, rtt_ms=1)
     for moment in ("2022-03-27", "2023-01-01"):
         with pytest.raises(UsageError, match="judged_from"):
