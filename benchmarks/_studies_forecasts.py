@@ -22,6 +22,7 @@ from optmodels.traces import Cleaning, Vintages, read_jobs, read_vintages
 
 ZONES = ("CISO", "DE", "PJM", "SE")
 FIRST_DAY, STEP_DAYS = pd.Timestamp("2021-09-01", tz="UTC"), 5
+WORKERS = 2
 #: Below this many days of jobs the other problems are small, too.
 FEW_DAYS = 5
 _REPAIR = Cleaning(doubled_day="repair")
@@ -82,7 +83,7 @@ def clusters_of(data: Path, days: int) -> list[Instance]:
 
 def sites_of(data: Path, days: int) -> list[Instance]:
     """Wind sites of RTS-GMLC with its day-ahead forecasts."""
-    length = 1 / 12 if days < FEW_DAYS else 3
+    length = 1 / 12 if days < FEW_DAYS else 1
     return [rts_gmlc(data / "wind" / "rts_gmlc", gpus=400, days=length, wind_ratio=0.6)]
 
 
@@ -110,12 +111,14 @@ ADVISED: dict[str, Mapping[str, str | Policy]] = {
 
 def losses_of(problem: str, instances: list[Instance]) -> Gaps:
     """Losses of policies under real forecasts."""
-    return om.gaps(instances, LOSING.get(problem), forecast=FORECASTS.get(problem, "vintages"))
+    return om.gaps(
+        instances, LOSING.get(problem), forecast=FORECASTS.get(problem, "vintages"), workers=WORKERS
+    )
 
 
 def advice_of(problem: str, instances: list[Instance], shares: Sequence[float]) -> AdviceCurve:
     """Ratios while the advice goes from the truth to its mirror image."""
-    return om.advice_curve(instances, ADVISED[problem], shares=shares)
+    return om.advice_curve(instances, ADVISED[problem], shares=shares, workers=WORKERS)
 
 
 def loss_rows(
