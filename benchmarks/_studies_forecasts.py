@@ -22,7 +22,6 @@ from optmodels.traces import Cleaning, Vintages, read_jobs, read_vintages
 
 ZONES = ("CISO", "DE", "PJM", "SE")
 FIRST_DAY, STEP_DAYS = pd.Timestamp("2021-09-01", tz="UTC"), 5
-WORKERS = 2
 #: Below this many days of jobs the other problems are small, too.
 FEW_DAYS = 5
 _REPAIR = Cleaning(doubled_day="repair")
@@ -109,26 +108,27 @@ ADVISED: dict[str, Mapping[str, str | Policy]] = {
 }
 
 
-def losses_of(problem: str, instances: list[Instance]) -> Gaps:
+def losses_of(problem: str, instances: list[Instance], workers: int) -> Gaps:
     """Losses of policies under real forecasts."""
-    return om.gaps(
-        instances, LOSING.get(problem), forecast=FORECASTS.get(problem, "vintages"), workers=WORKERS
-    )
+    told = FORECASTS.get(problem, "vintages")
+    return om.gaps(instances, LOSING.get(problem), forecast=told, workers=workers)
 
 
-def advice_of(problem: str, instances: list[Instance], shares: Sequence[float]) -> AdviceCurve:
+def advice_of(
+    problem: str, instances: list[Instance], shares: Sequence[float], workers: int
+) -> AdviceCurve:
     """Ratios while the advice goes from the truth to its mirror image."""
-    return om.advice_curve(instances, ADVISED[problem], shares=shares, workers=WORKERS)
+    return om.advice_curve(instances, ADVISED[problem], shares=shares, workers=workers)
 
 
 def loss_rows(
-    many: Mapping[str, list[Instance]],
+    many: Mapping[str, list[Instance]], workers: int
 ) -> tuple[list[dict[str, Any]], list[Check]]:
     """Mean losses per policy as shares of the optimum, and whether they sum to the whole."""
     rows: list[dict[str, Any]] = []
     off = 0.0
     for problem, instances in many.items():
-        found = losses_of(problem, instances)
+        found = losses_of(problem, instances, workers)
         frame = found.frame
         summed = frame["optimum"] + frame[list(LOSSES)].sum(axis=1)
         off = max(off, float((abs(summed - frame["total"]) / frame["total"]).max()))
@@ -142,11 +142,11 @@ def loss_rows(
 
 
 def advice_rows(
-    many: Mapping[str, list[Instance]], shares: Sequence[float]
+    many: Mapping[str, list[Instance]], shares: Sequence[float], workers: int
 ) -> tuple[list[dict[str, Any]], list[Check]]:
     """Ratios by the quality of the advice, and what must hold of them."""
     rows: list[dict[str, Any]] = []
-    frames = {name: advice_of(name, some, shares).frame for name, some in many.items()}
+    frames = {name: advice_of(name, some, shares, workers).frame for name, some in many.items()}
     for name, frame in frames.items():
         rows += [
             {"part": "advice", "problem": name, **_named(row)} for row in frame.to_dict("records")
@@ -172,14 +172,16 @@ def advice_rows(
     return rows, checks
 
 
-def draw(many: Mapping[str, list[Instance]], shares: Sequence[float], folder: Path) -> list[Path]:
+def draw(
+    many: Mapping[str, list[Instance]], shares: Sequence[float], workers: int, folder: Path
+) -> list[Path]:
     """A picture of the losses and one of the advice for each problem."""
     return [
         found.save(folder / f"{kind}-{problem}.png")
         for problem, instances in many.items()
         for kind, found in (
-            ("gaps", losses_of(problem, instances)),
-            ("advice", advice_of(problem, instances, shares)),
+            ("gaps", losses_of(problem, instances, workers)),
+            ("advice", advice_of(problem, instances, shares, workers)),
         )
     ]
 

@@ -63,10 +63,11 @@ class Size:
     searches: int
     days: int
     shares: tuple[float, ...]
+    workers: int
 
 
-FULL = Size(jobs=430, others=6, tiny=2000, searches=1500, days=20, shares=SHARES)
-QUICK = Size(jobs=16, others=1, tiny=150, searches=120, days=2, shares=(0.0, 0.5, 1.0))
+FULL = Size(jobs=430, others=6, tiny=2000, searches=1500, days=20, shares=SHARES, workers=WORKERS)
+QUICK = Size(jobs=16, others=1, tiny=150, searches=120, days=2, shares=(0.0, 0.5, 1.0), workers=1)
 
 
 class Nothing(Policy):
@@ -259,8 +260,10 @@ def measure(options: Options) -> Report:
     real = {name: make(data, size.days) for name, make in INSTANCES.items()}
     shown = {
         "Engines": partial(engine_rows, size, options.seed),
-        "Losses on real forecasts, shares of the optimum": partial(loss_rows, real),
-        "Advice, from perfect to adversarial": partial(advice_rows, real, size.shares),
+        "Losses on real forecasts, shares of the optimum": partial(loss_rows, real, size.workers),
+        "Advice, from perfect to adversarial": partial(
+            advice_rows, real, size.shares, size.workers
+        ),
         "Worst cases by search": partial(search_rows, size, options.seed),
         "Sizes for many scenarios": partial(hedging_rows, data, options.quick),
     }
@@ -289,7 +292,7 @@ def draw_pictures(argv: Sequence[str]) -> int:
     size = QUICK if given.quick else FULL
     data = shared_data()
     real = {name: make(data, size.days) for name, make in INSTANCES.items()}
-    for path in draw(real, size.shares, given.pictures):
+    for path in draw(real, size.shares, size.workers, given.pictures):
         print(path)
     return 0
 

@@ -40,18 +40,18 @@ def jobs() -> list[om.Instance]:
 
 def test_losses_are_whole_and_advice_is_judged(jobs: list[om.Instance]) -> None:
     """Rows of every policy; their losses sum up; shares go from the truth to its mirror image."""
-    rows, [whole] = forecasts.loss_rows({"scaling.job": jobs})
+    rows, [whole] = forecasts.loss_rows({"scaling.job": jobs}, 1)
     assert {row["policy"] for row in rows} >= {"run-now", "carbonscaler", "receding-horizon"}
     assert whole.value < 1e-12
     assert {row["instances"] for row in rows} == {2}
-    rows, checks = forecasts.advice_rows({"scaling.job": jobs}, (0.0, 0.5, 1.0))
+    rows, checks = forecasts.advice_rows({"scaling.job": jobs}, (0.0, 0.5, 1.0), 1)
     assert {row["share"] for row in rows} == {0.0, 0.5, 1.0}
     assert len(checks) == 3
 
 
 def test_pictures(jobs: list[om.Instance], tmp_path: Path) -> None:
     """One picture of losses and one of advice per problem."""
-    made = forecasts.draw({"scaling.job": jobs}, (0.0, 1.0), tmp_path)
+    made = forecasts.draw({"scaling.job": jobs}, (0.0, 1.0), 1, tmp_path)
     assert [path.name for path in made] == ["gaps-scaling.job.png", "advice-scaling.job.png"]
     assert all(path.stat().st_size > 5000 for path in made)
 

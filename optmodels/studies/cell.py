@@ -121,25 +121,20 @@ def grid(
         )
     views = _forecasts(forecasts)
     by_fingerprint = {instance.fingerprint: instance for instance in instances}
-    kinds: dict[tuple[str, str], str | Policy] = {}
+    named: dict[tuple[str, str], str | Policy] = {}
+    asked: dict[str, list[_Asked]] = {}
     cells: list[Cell] = []
     for instance in by_fingerprint.values():
-        problem = registry.problem(instance.problem)
-        labelled = _policies(problem, policies)
-        kinds |= {(problem.name, label): policy for label, policy in labelled.items()}
-        by_oracle = _Kind(OPTIMUM, "", code_digest(_of_oracle(problem)), _EVERYTHING, True)
-        cells.append(_cell(instance, by_oracle, NO_FORECAST, int(seeds[0])))
-        for label, given in labelled.items():
-            policy = problem.policy(given)
-            code = code_digest([*_of_replay(problem), type(policy)])
-            told = "forecast" in policy.needs
-            for view in views if told else [NO_FORECAST]:
-                words = [f"{need} {view}" if need == "forecast" else need for need in policy.needs]
-                what = _made(policy) + (identity(views[view]) if told else "")
-                kind = _Kind(label, what, code, ", ".join(sorted(words)), policies is not None)
-                for seed in seeds if told or policy.randomised else seeds[:1]:
-                    cells.append(_cell(instance, kind, view, int(seed)))
-    return Grid(tuple(cells), by_fingerprint, kinds, {**views, NO_FORECAST: None})
+        # What is asked of one instance of a problem is asked of all.
+        if instance.problem not in asked:
+            problem = registry.problem(instance.problem)
+            labelled = _policies(problem, policies)
+            named |= {(problem.name, label): policy for label, policy in labelled.items()}
+            asked[problem.name] = _asked(problem, labelled, views, chosen=policies is not None)
+        for kind, view, seeded in asked[instance.problem]:
+            for seed in seeds if seeded else seeds[:1]:
+                cells.append(_cell(instance, kind, view, int(seed)))
+    return Grid(tuple(cells), by_fingerprint, named, {**views, NO_FORECAST: None})
 
 
 @dataclass(frozen=True)
@@ -151,6 +146,32 @@ class _Kind:
     code: str
     granted: str
     chosen: bool
+
+
+#: A kind of cell, its forecast, and whether seeds tell such cells apart.
+_Asked = tuple[_Kind, str, bool]
+
+
+def _asked(
+    problem: registry.Problem,
+    labelled: Mapping[str, str | Policy],
+    views: Mapping[str, Any],
+    *,
+    chosen: bool,
+) -> list[_Asked]:
+    """What is asked of every instance of a problem: the oracle first, then each policy."""
+    by_oracle = _Kind(OPTIMUM, "", code_digest(_of_oracle(problem)), _EVERYTHING, True)
+    found: list[_Asked] = [(by_oracle, NO_FORECAST, False)]
+    for label, given in labelled.items():
+        policy = problem.policy(given)
+        code = code_digest([*_of_replay(problem), type(policy)])
+        told = "forecast" in policy.needs
+        for view in views if told else [NO_FORECAST]:
+            words = [f"{need} {view}" if need == "forecast" else need for need in policy.needs]
+            what = _made(policy) + (identity(views[view]) if told else "")
+            kind = _Kind(label, what, code, ", ".join(sorted(words)), chosen)
+            found.append((kind, view, told or policy.randomised))
+    return found
 
 
 def _cell(instance: Instance, kind: _Kind, view: str, seed: int) -> Cell:
