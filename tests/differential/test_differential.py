@@ -44,6 +44,22 @@ def test_two_statements_are_one(problem: str) -> None:
     assert found.comparisons >= CASES[problem]
 
 
+@pytest.mark.parametrize(
+    ("problem", "number"),
+    [
+        # A free battery at a site without GPUs was charged in vain, and then thrown away.
+        ("rightsizing.sites", 396),
+        # Nobody may live in any pattern of failures: a list of nobody was taken for fractions.
+        ("ensembles.selection", 243),
+    ],
+)
+def test_instances_that_had_no_answer(problem: str, number: int) -> None:
+    """Instances of the large run on which an oracle once ended with an error."""
+    found = compared(problem, (1, number))
+    assert found
+    assert max(one.difference for one in found) < 1e-6
+
+
 def test_a_difference_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is compared can differ: a second statement that forgets a ramp is told apart."""
     from . import job

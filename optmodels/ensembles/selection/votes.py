@@ -154,13 +154,17 @@ def _living(
     pattern_of, candidate_of, starts, members = [], [], [0], []
     for m in candidates:
         for f in patterns:
-            there = [int(s) for j, s in enumerate(used) if alive[f, j] and task.allowed[m, s]]
-            if there:
+            living = [int(s) for j, s in enumerate(used) if alive[f, j] and task.allowed[m, s]]
+            if living:
                 pattern_of.append(f)
                 candidate_of.append(m)
-                members += there
+                members += living
                 starts.append(len(members))
-    return np.array(pattern_of), np.array(candidate_of), (np.array(starts), np.array(members))
+    # Of whole numbers also where there are none: an empty list makes an array of floats.
+    pattern, candidate, first, there = (
+        np.array(numbers, dtype=np.int64) for numbers in (pattern_of, candidate_of, starts, members)
+    )
+    return pattern, candidate, (first, there)
 
 
 def _group_data(margins: Margins, living: Any, most: int, rule: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -249,12 +249,22 @@ def _by_means(instance: SitesInstance, limits: _Limits) -> tuple[Fleet, float, s
 def _by_solver(instance: SitesInstance, limits: _Limits) -> tuple[Fleet, Dispatch, float, str, str]:
     solution = _solution(instance, limits)
     fleet = fleet_of(instance, solution)
-    flows = dispatch_of(instance, solution)
+    flows = _used(dispatch_of(instance, solution), fleet)
     if not fleet.battery_kwh.any():
         # The same fleet, without the rounding of the solver.
         flows = dispatch(instance, fleet)
     words = "mixed-integer programme" if has_integers(instance) else "linear programme"
     return fleet, flows, float(solution.bound), str(solution.status), f"{words} (HiGHS)"
+
+
+def _used(flows: Dispatch, fleet: Fleet) -> Dispatch:
+    """The dispatch without batteries at sites without GPUs, which a free one may charge in vain."""
+    there = fleet.battery_kwh > 0
+    return replace(
+        flows,
+        charge_kw=np.where(there, flows.charge_kw, 0.0),
+        discharge_kw=np.where(there, flows.discharge_kw, 0.0),
+    )
 
 
 def fleet_of(instance: SitesInstance, solution: Any) -> Fleet:
