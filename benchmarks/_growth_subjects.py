@@ -22,6 +22,7 @@ import pandas as pd
 import optmodels as om
 from optmodels import registry
 from optmodels.comparison import forecast_of, run
+from optmodels.errors import UsageError
 from optmodels.instance import Instance
 from optmodels.plan import Plan
 from optmodels.solver import compile_model
@@ -150,6 +151,8 @@ class Subject:
             return om.solve(instance())
 
         def judge() -> None:
+            if "audited" not in kept:
+                raise UsageError(f"No policy of {self.problem} was replayed at this size.")
             problem.audit(instance(), kept["audited"].tables)
 
         def replayed(name: str) -> Action:

@@ -25,6 +25,9 @@ from typing import ClassVar
 
 _SHOWN = 20
 _VALUE_LENGTH = 60
+_FLAW_LENGTH = 900
+#: Control characters, but for tabs and line ends, in the words of Python.
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\t\n\r"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class Flaw:
             text += f" Likely cause: {self.cause}."
         if self.fix:
             text += f" Fix: {self.fix}."
-        return text
+        # Names and values come from files: a terminal must not obey them, nor drown in them.
+        return _cut(text.translate(_ESCAPED), _FLAW_LENGTH)
 
 
 class OptmodelsError(Exception):
@@ -192,7 +196,11 @@ class AuditError(OptmodelsError):
 
 def shorten(value: object, length: int = _VALUE_LENGTH) -> str:
     """Text of a value for a message: quoted if a string, cut in the middle if long."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    return _cut(repr(value) if isinstance(value, str) else str(value), length)
+
+
+def _cut(text: str, length: int) -> str:
+    """A text, cut in the middle if it is longer than this."""
     if len(text) <= length:
         return text
     half = (length - 5) // 2

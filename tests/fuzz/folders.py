@@ -349,7 +349,8 @@ def _trick(origin: Base, damage: Damage, rng: random.Random) -> None:
             if (folder / name).is_file() and not (folder / name).is_symlink():
                 (folder / name).rename(folder / "renamed")
                 (folder / name).symlink_to("renamed")
-        else:
+        elif (folder / name).is_file() and not (folder / name).is_symlink():
+            # Not a pipe or a link that another trick has left there: opening one may never end.
             with (folder / name).open("ab") as stream:
                 stream.truncate(2**31)
 

@@ -24,6 +24,8 @@ from optmodels.scaling.cluster.replay import tables_of
 
 #: A horizon is rounded up beyond this, so that rounding cannot cut a slot off.
 _ROUNDING = 1e-6
+#: Slots of lateness beyond which a horizon is of no use: eleven years of hours.
+_FARTHEST = 100_000
 
 
 def horizon(
@@ -43,13 +45,17 @@ def horizon(
     Returns
     -------
     numpy.ndarray or None
-        None where lateness is free for some job: then there is no such slot.
+        None where lateness is free for some job, or next to free: then there is no such slot, or
+        it is too far away to be of use.
     """
     late_g = instance.late_g_per_slot
     if not (late_g > 0).all():
         return None
     answer = relaxation.answer(prices)
-    longest = (known - answer.bound + answer.job_cost) / late_g
+    most = known - answer.bound + answer.job_cost
+    if not (most < _FARTHEST * late_g).all():
+        return None
+    longest = most / late_g
     return instance.due + np.floor(np.maximum(longest, 0.0) + _ROUNDING).astype(np.int64) + 1
 
 
