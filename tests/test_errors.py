@@ -110,3 +110,14 @@ def test_errors_survive_the_way_back_from_a_worker(error):
     assert type(back) is type(error)
     assert str(back) == str(error)
     assert back.__dict__ == error.__dict__
+
+
+def test_hostile_names_neither_drown_nor_steer_a_terminal():
+    """Texts from files are escaped and cut: a name may hold an escape sequence or a book."""
+    text = str(Flaw("is not known", field="a\x00b\x1b[31mc", fix="x" * 10_000))
+    assert "\x00" not in text
+    assert "\x1b" not in text
+    assert "a\\x00b\\x1b[31mc" in text
+    assert len(text) <= 900
+    whole = str(InputError([Flaw("is long", field="y" * 5_000, fix="z" * 5_000)] * 50))
+    assert len(whole) < 20_000

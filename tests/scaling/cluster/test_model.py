@@ -9,6 +9,7 @@ import pyomo.environ as pyo
 import pytest
 from scipy.optimize import linprog
 
+import optmodels as om
 from optmodels.scaling.cluster.audit import audit
 from optmodels.scaling.cluster.bound import Relaxation
 from optmodels.scaling.cluster.horizon import finished_greedy, horizon
@@ -201,3 +202,13 @@ def test_free_lateness_has_no_horizon():
     instance = small(2, late_factor=0.0)
     rough = Relaxation(instance)
     assert horizon(instance, rough, np.zeros(instance.slots), 1e6) is None
+
+
+def test_lateness_that_costs_next_to_nothing_has_none_either():
+    """A horizon of a billion slots is none: it used to ask for 18 GB, or to overflow."""
+    instance = small(3).replace(late_factor=1e-300)
+    greedy = finished_greedy(instance)
+    cost = audit(instance, tables_of(instance, greedy.schedule)).cost.total
+    rough = Relaxation(instance)
+    assert horizon(instance, rough, rough.best(cost).prices, cost) is None
+    assert om.solve(instance).bound <= cost
