@@ -19,7 +19,7 @@ from typing import Any
 from _compiler_paths import _RESET, _STATUS, _high_water
 from _growth_subjects import FIRST, Action, scratch, subject_of
 
-from optmodels.errors import UsageError
+from optmodels.errors import InfeasibleError, UsageError
 from optmodels.plan import Plan
 
 QUICK_S = 0.2
@@ -54,8 +54,8 @@ def perform(cell: Cell) -> list[Row]:
         for name, action in subject.actions(
             cell.warm, Path(folder), cell.seed, cell.limit_s
         ).items():
-            # A policy may not apply to these instances; it says so.
-            with contextlib.suppress(UsageError):
+            # A policy may not apply to these instances, or have no plan for one; it says so.
+            with contextlib.suppress(UsageError, InfeasibleError):
                 action()
                 usable.append(name)
         # What the libraries hold need not be looked through before every measurement.
@@ -65,7 +65,7 @@ def perform(cell: Cell) -> list[Row]:
         actions = subject.actions(cell.size, Path(folder), cell.seed, cell.limit_s)
         rows = []
         for name in usable:
-            with contextlib.suppress(UsageError):
+            with contextlib.suppress(UsageError, InfeasibleError):
                 rows.append(
                     {
                         "subject": subject.name,
