@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Floors from the bottom up: a module imports from its own floor and from those below it.
 FLOORS = (
     {"errors", "atomic"},
-    {"schema", "cells", "validation", "text", "words", "canvas", "json_file", "csv_text"},
+    {"schema", "cells", "validation", "lines", "text", "words", "canvas", "json_file", "csv_text"},
     {"folder"},
     {"instance"},
     {"plan"},
