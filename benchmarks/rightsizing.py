@@ -27,6 +27,7 @@ from _harness import Check, Options, Report, in_processes, shared_data
 from optmodels.policy import Policy
 from optmodels.rightsizing.sites import complementarity, policies, reductions, sizing
 from optmodels.rightsizing.sites.audit import Fleet, cost_of
+from optmodels.rightsizing.sites.choice import choose_by_deviation, choose_by_worst_hours
 from optmodels.rightsizing.sites.dispatch import dispatch
 from optmodels.rightsizing.sites.firmness import firmest_sizes
 from optmodels.rightsizing.sites.from_series import from_series
@@ -365,8 +366,8 @@ def choice_rows(task: Task) -> list[dict[str, Any]]:
     rows = []
     for count in task.size.chosen:
         subsets = [list(c) for c in combinations(share.columns, count)]
-        deviation = complementarity.choose_by_deviation(share, count, mip_gap=0)
-        worst = complementarity.choose_by_worst_hours(share, count, sizes=sizes, mip_gap=0)
+        deviation = choose_by_deviation(share, count, mip_gap=0)
+        worst = choose_by_worst_hours(share, count, sizes=sizes, mip_gap=0)
         least = min(complementarity.mean_absolute_deviation(share[c]) for c in subsets)
         most = max(complementarity.worst_mean(useful[c].sum(axis=1), 0.05) for c in subsets)
         for measure, choice, best in (("deviation", deviation, least), ("worst", worst, most)):

@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from optmodels.errors import InputError, SolverError, UsageError
-from optmodels.rightsizing.sites import complementarity as room
-from optmodels.rightsizing.sites.complementarity import (
+from optmodels.rightsizing.sites import choice as room
+from optmodels.rightsizing.sites.choice import (
     choose_by_deviation,
     choose_by_worst_hours,
+    local_search,
+    variance_problem,
+)
+from optmodels.rightsizing.sites.complementarity import (
     complementarity_gain,
     fleet_variation,
-    local_search,
     mean_absolute_deviation,
-    variance_problem,
     variation,
     worst_mean,
 )
