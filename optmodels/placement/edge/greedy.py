@@ -32,9 +32,9 @@ def greedy(instance: EdgeInstance, prices: Prices) -> Placement | None:
     free = [[instance.free[j].copy() for _ in range(int(on[j]))] for j in range(groups)]
     before = {(c, j): n for c, j, n in instance.placed.tolist()}
     rows: dict[tuple[int, int, int], int] = {}
-    # How many servers of a group, from the first on, are known to have no room for a kind: they
-    # only ever get fuller, and are not looked at again.
-    full: dict[tuple[int, int], int] = {}
+    # Servers of a group that may have room for a kind, the newest on top: they only ever get
+    # fuller, so that the one without room is not looked at again.
+    roomy = _Roomy(free)
     for c in np.argsort(reach, kind="stable").tolist():
         left, kind = int(instance.count[c]), int(instance.kind[c])
         mine = slice(int(starts[c]), int(starts[c + 1]))
@@ -50,9 +50,8 @@ def greedy(instance: EdgeInstance, prices: Prices) -> Placement | None:
                 if price >= best:
                     continue
                 take = instance.demand[kind, instance.device[j]]
-                spot = _spot(free[j], take, full.get((kind, j), 0))
+                spot = roomy.newest(j, kind, take)
                 if spot < 0:
-                    full[kind, j] = len(free[j])
                     if on[j] >= instance.servers[j]:
                         continue
                     price += float(prices.base[j])
@@ -100,15 +99,30 @@ def _room(free: np.ndarray, take: np.ndarray) -> int:
     return int(np.floor((free[used] * (1 + ROOM) + ROOM) / take[used]).min())
 
 
-def _spot(servers: list[np.ndarray], take: np.ndarray, first: int) -> int:
-    """The last server from `first` on with room for one more, -1 without any.
+class _Roomy:
+    """Servers with room for one more of a kind, by group, while all of them get fuller.
 
-    The newest ones are emptiest.
+    Parameters
+    ----------
+    free
+        What is free on each server of each group; changed by the caller, who adds servers at the
+        end and gives nothing back.
     """
-    for s in range(len(servers) - 1, first - 1, -1):
-        if (take <= servers[s] * (1 + ROOM) + ROOM).all():
-            return s
-    return -1
+
+    def __init__(self, free: list[list[np.ndarray]]) -> None:
+        self._free = free
+        self._stacks: dict[tuple[int, int], list[int]] = {}
+        self._seen: dict[tuple[int, int], int] = {}
+
+    def newest(self, group: int, kind: int, take: np.ndarray) -> int:
+        """The last server of a group with room, -1 without any: the newest ones are emptiest."""
+        servers = self._free[group]
+        stack = self._stacks.setdefault((group, kind), [])
+        stack.extend(range(self._seen.get((group, kind), 0), len(servers)))
+        self._seen[group, kind] = len(servers)
+        while stack and not (take <= servers[stack[-1]] * (1 + ROOM) + ROOM).all():
+            stack.pop()
+        return stack[-1] if stack else -1
 
 
 def _needed(instance: EdgeInstance, on: np.ndarray, rows: np.ndarray) -> np.ndarray:
