@@ -8,8 +8,10 @@ process held before.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import statistics
+import sys
 import time
 import warnings
 from dataclasses import dataclass
@@ -83,7 +85,7 @@ def perform(cell: Cell) -> list[Row]:
 
 def measured(action: Action, *, repeat: bool = True) -> Row:
     """Processor time of an action [s], median of several where it is quick, and its peak [MB]."""
-    gc.collect()
+    _give_back()
     if _RESET.exists():
         _RESET.write_text("5")
     before = _high_water()
@@ -98,6 +100,16 @@ def measured(action: Action, *, repeat: bool = True) -> Row:
         "repeats": len(taken),
         "gap": found.gap if isinstance(found, Plan) and found.gap is not None else float("nan"),
     }
+
+
+def _give_back() -> None:
+    """Return what is free to the system, or the next to ask for it would seem to need none."""
+    gc.collect()
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _timed(action: Action) -> tuple[float, Any]:

@@ -297,7 +297,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         "scaling.cluster",
         "jobs",
-        (250, 1000, 4000, 16_000),
+        (125, 500, 2000, 8000),
         lambda n: {"jobs": n, "hours": 24, "past_hours": 48},
         _cluster,
     ),
@@ -344,7 +344,12 @@ SUBJECTS: tuple[Subject, ...] = (
         squares=frozenset({"one-move"}),
     ),
     Subject(
-        "ensembles.selection", "models", (7, 15, 30, 60), lambda n: {"apps": 1, "candidates": n}
+        "ensembles.selection",
+        "models",
+        (7, 15, 30, 60),
+        lambda n: {"apps": 1, "candidates": n},
+        # Where no member gains by itself it tries all pairs.
+        squares=frozenset({"look-ahead"}),
     ),
     Subject("ensembles.selection", "applications", (1, 4, 16, 64), lambda n: {"apps": n}),
     Subject(
