@@ -29,7 +29,7 @@ from _compiler_vectorised import CVXPY_BUILT, HAS_LINOPY, build_linopy, pass_cvx
 from optmodels.solver import Session, compile_model
 from optmodels.solver.pyomo_front import traced
 from optmodels.solver.pyomo_standard import compile_pyomo
-from optmodels.solver.template.program import Formulation
+from optmodels.solver.template import Formulation
 
 OURS, FIRST = "ours", "ours, first compile"
 RAW, CVXPY, LINOPY, PULP = "raw highspy", "CVXPY", "linopy direct", "PuLP"

@@ -20,7 +20,7 @@ from _compiler_raw import routing as routing_arrays
 from _compiler_vectorised import build_linopy
 
 from optmodels.solver.live import LiveModel
-from optmodels.solver.template.program import Formulation
+from optmodels.solver.template import Formulation
 
 SITES, CLASSES, SLOTS = 5, 9, 48
 DAY_AHEAD_ERROR = 0.02

@@ -52,7 +52,7 @@ from optmodels.solver.live import LiveModel
 from optmodels.solver.options import DEFAULT_MIP_GAP
 from optmodels.solver.solution import Solution
 from optmodels.solver.status import Status
-from optmodels.solver.template.program import Formulation
+from optmodels.solver.template import Formulation
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from optmodels.rolling import (
     refused,
 )
 from optmodels.solver.live import LiveModel
-from optmodels.solver.template.program import Formulation
+from optmodels.solver.template import Formulation
 
 MOST_BOUGHT, ROOM = 3.0, 5.0
 

@@ -31,6 +31,7 @@ from cvxpy.reductions.cvx_attr2constr import CvxAttr2Constr
 from ..errors import UsageError
 from .labels import Family, FloatArray, Labels, make_index, scalar_index
 from .linear import FEASIBILITY_TOLERANCE, LinearModel
+from .reasons import first_line
 
 if TYPE_CHECKING:
     from .cones import ConicProblem
@@ -94,7 +95,7 @@ def problem_data(problem: cp.Problem, solver: str) -> tuple[dict[str, Any], Any,
     try:
         data, chain, inverse = problem.get_problem_data(solver, solver_opts={})
     except (cp.error.SolverError, cp.error.DCPError, ValueError) as error:
-        reason = str(error).strip().split("\n", maxsplit=1)[0].rstrip(".")
+        reason = first_line(error)
         hint = ""
         if problem.is_mixed_integer():
             hint = " HiGHS takes no quadratic objective with integer variables."

@@ -33,7 +33,7 @@ from .session import Session
 from .solution import Solution, solution_of
 
 if TYPE_CHECKING:
-    from .template.program import Program
+    from .template import Program
 
 EXPLAIN_SECONDS = 10.0
 """Seconds that the explanation of an infeasible model may take."""
@@ -76,7 +76,7 @@ class LiveModel:
         seed: int = 0,
         options: Mapping[str, object] | None = None,
     ) -> None:
-        from .template.program import Formulation
+        from .template import Formulation
 
         begin = time.perf_counter()
         traced = formulation if isinstance(formulation, Formulation) else Formulation(formulation)

@@ -26,6 +26,7 @@ from ..errors import Flaw, InputError, OptmodelsError, UsageError
 from .labels import Family, FloatArray, Labels, make_index, scalar_index
 from .linear import LinearModel
 from .pyomo_instance import create_instance
+from .reasons import first_line
 
 _TRIVIAL_TOLERANCE = 1e-9
 _HARMLESS = frozenset(
@@ -154,7 +155,7 @@ def _diagnose(model: Any, error: Exception) -> list[tuple[Any, float]]:
             body = data.body if is_row else data.expr
             repn = generate_standard_repn(body, compute_values=True, quadratic=False)
         except Exception as cause:
-            flaws.append(Flaw(f"cannot be evaluated ({_first_line(cause)})", field=data.name))
+            flaws.append(Flaw(f"cannot be evaluated ({first_line(cause)})", field=data.name))
             continue
         if repn.nonlinear_expr is not None:
             crooked.append(data.name)
@@ -185,7 +186,7 @@ def _diagnose(model: Any, error: Exception) -> list[tuple[Any, float]]:
     if flaws:
         raise InputError(flaws, "Pyomo model") from error
     if not constant:
-        raise UsageError(f"Pyomo cannot compile the model: {_first_line(error)}.") from error
+        raise UsageError(f"Pyomo cannot compile the model: {first_line(error)}.") from error
     return constant
 
 
@@ -220,7 +221,7 @@ def _compile_without_constants(
     try:
         info = LinearStandardFormCompiler().write(copy, mixed_form=True, set_sense=None)
     except Exception as error:
-        raise UsageError(f"Pyomo cannot compile the model: {_first_line(error)}.") from error
+        raise UsageError(f"Pyomo cannot compile the model: {first_line(error)}.") from error
     for twin in dropped:
         twin.activate()
     return _assemble(copy, info, begin, false=false, goal=goal, source=model)
@@ -282,7 +283,7 @@ def _column_data(columns: Sequence[Any]) -> tuple[FloatArray, FloatArray, np.nda
         try:
             low, high = variable.bounds
         except ValueError as error:  # Pyomo refuses some bounds itself (NaN, +inf below)
-            flaws.append(Flaw(f"has unusable bounds ({_first_line(error)})", field=variable.name))
+            flaws.append(Flaw(f"has unusable bounds ({first_line(error)})", field=variable.name))
             continue
         if low is not None:
             lower[j] = low
@@ -425,7 +426,3 @@ def _finite(value: object) -> bool:
 
 def _number(value: object) -> float:
     return math.nan if value is None else float(value)  # type: ignore[arg-type]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0].rstrip(".")

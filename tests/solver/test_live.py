@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from optmodels.errors import InfeasibleError, InputError, UsageError
 from optmodels.solver.live import LiveModel, shifted_start
 from optmodels.solver.status import Status
-from optmodels.solver.template.program import Formulation
+from optmodels.solver.template import Formulation
 
 SLOTS, UNITS = 12, 3
 TIMES = ("slots", "later")

@@ -8,7 +8,7 @@ import pytest
 
 from optmodels.solver import Status, solve_model
 from optmodels.solver.pyomo_instance import create_instance
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 
 
 def choosing(least: int = 0) -> pyo.AbstractModel:

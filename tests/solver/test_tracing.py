@@ -17,8 +17,8 @@ from pyomo.core.base.set import _FiniteSetMixin
 from pyomo.core.expr.numeric_expr import NumericValue
 from pyomo.core.expr.template_expr import _TemplateIterManager
 
-from optmodels.solver.template import tracing
-from optmodels.solver.template.tracing import NotTraceableError
+from optmodels.solver.template import NotTraceableError, tracing
+from optmodels.solver.template.tracing import context
 
 
 def prepared(**components):
@@ -277,9 +277,9 @@ def test_looks_at_data_end_the_trace(what, caplog):
     """Where placeholders cannot answer, there is no trace; answered from them it would be wrong."""
     with pytest.raises(NotTraceableError, match="rule of 'c'"):
         traced(LOOKS[what])
-    assert builtins.sum is tracing._SUM
+    assert builtins.sum is context._SUM
     assert "tracing" not in NumericValue.__eq__.__module__
-    assert _FiniteSetMixin.__iter__ is tracing._MEMBERS
+    assert _FiniteSetMixin.__iter__ is context._MEMBERS
     assert _TemplateIterManager.context is None
 
 
@@ -343,7 +343,7 @@ def test_what_pyomo_cannot_set_up_has_no_trace(monkeypatch):
     def refuse(variable):
         raise RuntimeError("not in this release")
 
-    monkeypatch.setattr(tracing, "_construct_without_bounds", refuse)
+    monkeypatch.setattr(f"{tracing.__name__}.declared._construct_without_bounds", refuse)
     with pytest.raises(NotTraceableError, match=r"'x' cannot be set up: .*not in this release"):
         prepared()
 

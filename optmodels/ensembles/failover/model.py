@@ -68,7 +68,7 @@ from numpy.typing import NDArray
 
 from optmodels.ensembles.failover.timeline import lost_ms
 from optmodels.policy import FloatArray
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 
 if TYPE_CHECKING:
     from optmodels.ensembles.failover.instance import FailoverInstance

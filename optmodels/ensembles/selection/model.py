@@ -157,7 +157,7 @@ def concrete_model(instance: SelectionInstance) -> pyo.ConcreteModel:
     """
     from optmodels.ensembles.selection.configurations import Configurations, Prices
     from optmodels.errors import UsageError
-    from optmodels.solver.template.data import instance_of
+    from optmodels.solver.template import instance_of
 
     rules, servers = instance.rules, instance.servers
     prices = Prices(rules.expected_share, 1 - rules.expected_share)

@@ -82,7 +82,7 @@ from optmodels.placement.accelerators.hardware import (
     Hardware,
     allowed_ms,
 )
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 
 if TYPE_CHECKING:
     from optmodels.placement.accelerators.instance import AcceleratorsInstance

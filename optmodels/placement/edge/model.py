@@ -68,7 +68,7 @@ from numpy.typing import NDArray
 from optmodels.placement.edge.fillings import Servers
 from optmodels.placement.edge.instance import EdgeInstance, IntArray
 from optmodels.placement.edge.prices import Prices, carbon
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 
 
 @cache

@@ -75,7 +75,7 @@ from numpy.typing import NDArray
 
 from optmodels.policy import FloatArray
 from optmodels.rightsizing.sites.risk import NEUTRAL, Risk
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 
 if TYPE_CHECKING:
     from optmodels.rightsizing.sites.instance import SitesInstance

@@ -49,7 +49,7 @@ import pyomo.environ as pyo
 from optmodels.errors import InfeasibleError
 from optmodels.routing.pipeline.layers import ROUNDING, Layers, layers_of
 from optmodels.routing.pipeline.steps import Card, Steps
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 
 if TYPE_CHECKING:
     from optmodels.routing.pipeline.instance import PipelineInstance

@@ -75,7 +75,7 @@ import pyomo.environ as pyo
 from optmodels.policy import FloatArray
 from optmodels.routing.sites.fleet import Fleet, IntArray
 from optmodels.routing.sites.hulls import Columns, all_columns
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 
 if TYPE_CHECKING:
     from optmodels.routing.sites.instance import RoutingInstance

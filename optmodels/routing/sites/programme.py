@@ -23,7 +23,7 @@ from optmodels.routing.sites.hulls import Columns, needed_columns
 
 if TYPE_CHECKING:
     from optmodels.solver import Solution
-    from optmodels.solver.template.program import Formulation
+    from optmodels.solver.template import Formulation
 
 #: By how much the second phase may lose more than the first: relative, and absolute [1/s].
 RELATIVE_TOLERANCE = 1e-6
@@ -383,7 +383,7 @@ class Programme:
 def _traced() -> Formulation:
     """The relaxation, traced once for all programmes."""
     from optmodels.routing.sites.model import relaxation
-    from optmodels.solver.template.program import Formulation
+    from optmodels.solver.template import Formulation
 
     return Formulation(relaxation())
 

@@ -58,7 +58,7 @@ import numpy as np
 import pyomo.environ as pyo
 
 from optmodels.scaling.cluster.blocks import Blocks, blocks_of
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 
 if TYPE_CHECKING:
     from optmodels.scaling.cluster.instance import ClusterInstance, IntArray

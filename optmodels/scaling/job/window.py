@@ -52,7 +52,7 @@ from optmodels.scaling.job.job_policy import ahead
 from optmodels.scaling.job.model import formulation
 from optmodels.scaling.job.replay import JobHeader
 from optmodels.solver.solution import Solution
-from optmodels.solver.template.program import Formulation
+from optmodels.solver.template import Formulation
 
 
 @cache

@@ -21,8 +21,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..labels import FloatArray
-from .lanes import Lanes, Term, path, same_lanes
+from .lanes import Lanes, path, same_lanes
 from .spaces import IndexArray
+from .terms import Term
 
 
 @dataclass(frozen=True)

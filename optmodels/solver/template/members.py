@@ -1,4 +1,4 @@
-"""Members of sets: from whatever form they are given in to columns of labels, and back."""
+"""Members of sets: from whatever form they are given in to columns of labels, places, and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...errors import Flaw, InputError
-from .spaces import Axis, IndexArray, Space, axis_over
+from ..labels import place_text
+from .spaces import Axis, IndexArray, Space, UnknownLabelError, axis_over
+
+#: What a message about several components speaks of.
+SUBJECT = "Data of the formulation"
+#: Members of one component that a message lists at most.
+MOST_FLAWS = 20
 
 
 def columns_of(given: Any, dimension: int | None, name: str = "") -> list[Any]:
@@ -39,6 +45,13 @@ def columns_of(given: Any, dimension: int | None, name: str = "") -> list[Any]:
         if len(widths) == 1 and (width := widths.pop()) > 1:
             return [[member[place] for member in members] for place in range(width)]
     return [members]
+
+
+def check_width(columns: Sequence[Any], dimension: int | None, name: str) -> None:
+    """Refuse columns that are not as many as the set `name` has dimensions."""
+    if dimension is not None and len(columns) != dimension:
+        what = f"has {len(columns)} columns for {dimension} dimensions"
+        raise InputError(Flaw(what, field=name))
 
 
 def _is_column(part: Any) -> bool:
@@ -75,6 +88,55 @@ def sparse_space(name: str, columns: Sequence[Any], outer: Sequence[Axis] | None
         value = plain_label([column[twice] for column in labels])
         raise InputError(Flaw("is a member twice", field=name, value=value))
     return space
+
+
+def places_of_labels(labels: Sequence[Any], space: Space, name: str) -> IndexArray:
+    """Positions in a space of labels that may stand in any order.
+
+    Raises
+    ------
+    InputError
+        One is unknown, or stands twice.
+    """
+    if not labels:
+        return np.zeros(0, dtype=np.int64)
+    wide = len(space.axes)
+    columns = [labels] if wide == 1 else None
+    if columns is None:
+        if any(not isinstance(label, tuple) or len(label) != wide for label in labels):
+            raise InputError(Flaw(f"has labels that are no {wide}-tuples", field=name))
+        columns = [list(column) for column in zip(*labels, strict=True)]
+    arrays = [labels_of(column, name) for column in columns]
+    places = [axis.find(array) for axis, array in zip(space.axes, arrays, strict=True)]
+    unknown = np.any([place < 0 for place in places], axis=0)
+    if not unknown.any():
+        try:
+            flat = np.asarray(space.flat(places))
+        except UnknownLabelError as error:
+            raise InputError(Flaw("is no index of it", field=name, value=error.label)) from None
+        if len(np.unique(flat)) != len(flat):
+            raise InputError(Flaw("has a label twice", field=name))
+        return flat
+    raise InputError(
+        [
+            Flaw("is no index of it", field=name, value=labels[place])
+            for place in np.flatnonzero(unknown)[:MOST_FLAWS]
+        ]
+    )
+
+
+def check_all_there(places: IndexArray, space: Space, name: str) -> None:
+    """Refuse places that are not all places of a space, and say what is missing."""
+    missing = np.ones(space.size, dtype=np.bool_)
+    missing[places] = False
+    if missing.any():
+        fields = fields_at(np.flatnonzero(missing), space, name)
+        raise InputError([Flaw("is missing", field=field) for field in fields])
+
+
+def fields_at(places: IndexArray, space: Space, name: str) -> list[str]:
+    """The first few of these members of a component, as messages name them."""
+    return [place_text(name, space.label(place)) for place in places[:MOST_FLAWS].tolist()]
 
 
 def plain_label(labels: Sequence[Any]) -> Any:

@@ -2,7 +2,8 @@
 
 An `Axis` is an ordered set of labels with a fast way from labels to positions: arithmetic for
 consecutive integers, binary search for other numbers, a table for anything else. A `Space` is the
-index set of a component: the product of axes, or a sparse list of tuples over them.
+index set of a component: the product of axes, or a sparse list of tuples over them. `Lists` are the
+members of a set that is indexed itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -323,6 +324,25 @@ class Space:
             make = pd.MultiIndex.from_arrays
         several: pd.Index = make(labels, names=names)
         return several
+
+
+class Lists(NamedTuple):
+    """Members of an indexed set: one list for each member of its index.
+
+    Attributes
+    ----------
+    space
+        Of the index.
+    starts
+        Where each list starts among the members, and the end.
+    axes, places
+        Positions of the members, list after list, along axes.
+    """
+
+    space: Space
+    starts: IndexArray
+    axes: list[Axis]
+    places: list[IndexArray]
 
 
 def _missing(value: Any) -> bool:

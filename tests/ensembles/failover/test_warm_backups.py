@@ -18,7 +18,7 @@ from optmodels.ensembles.failover.limits import explain
 from optmodels.ensembles.failover.warm_backups import place_backups
 from optmodels.ensembles.failover.warm_model import formulation, model_data
 from optmodels.errors import InfeasibleError, SolverError, UsageError
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 from tests.ensembles.failover.instances import build, golden
 
 #: Values that were found by trying everything, by headroom and critical applications.

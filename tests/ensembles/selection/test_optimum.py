@@ -33,7 +33,7 @@ from optmodels.ensembles.selection.weighted import weighted
 from optmodels.errors import SolverError, UsageError
 from optmodels.registry import Problem
 from optmodels.solver import compile_model, solve_model
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 from tests.ensembles.selection.cases import brute_force, drawn, error, placements
 from tests.solver.comparing import assert_same
 

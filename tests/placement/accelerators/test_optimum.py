@@ -196,7 +196,7 @@ def test_both_ways_to_the_solver_agree() -> None:
 
 def concrete_of(formulation, data):  # type: ignore[no-untyped-def]
     """A formulation with data as an ordinary Pyomo model."""
-    from optmodels.solver.template.data import instance_of
+    from optmodels.solver.template import instance_of
 
     return instance_of(formulation, data)
 

@@ -37,7 +37,7 @@ from optmodels.rightsizing.sites.scenarios import (
 from optmodels.rightsizing.sites.stochastic import sampled_weeks, solve_two_stage
 from optmodels.rightsizing.sites.subproblem import Subproblem
 from optmodels.solver import compile_model
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 from tests.rightsizing.sites.instances import fleet, small
 from tests.rightsizing.sites.test_stochastic import course
 

@@ -10,7 +10,7 @@ from optmodels.routing.pipeline.model import concrete_model, formulation, model_
 from optmodels.routing.pipeline.optimum import graphs_of, solve
 from optmodels.solver import compile_model, solve_model
 from optmodels.solver.pyomo_standard import compile_pyomo
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 from tests.routing.pipeline.instances import chain, pipelines, small
 from tests.solver.comparing import assert_same, read_back
 

@@ -18,7 +18,7 @@ from optmodels.routing.sites.model import concrete_model, formulation, model_dat
 from optmodels.routing.sites.programme import Costs, Programme
 from optmodels.solver import compile_model, solve_model
 from optmodels.solver.pyomo_standard import compile_pyomo
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 from tests.routing.sites.fleets import fleet, random_question
 from tests.routing.sites.instances import small, toy_h1
 from tests.solver.comparing import assert_same, read_back

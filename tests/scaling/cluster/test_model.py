@@ -24,7 +24,7 @@ from optmodels.scaling.cluster.optimum import solve
 from optmodels.scaling.cluster.replay import tables_of
 from optmodels.solver import compile_model, solve_model
 from optmodels.solver.pyomo_standard import compile_pyomo
-from optmodels.solver.template.data import instance_of
+from optmodels.solver.template import instance_of
 from tests.scaling.cluster.instances import cluster, small
 from tests.solver.comparing import assert_same, read_back
 

@@ -203,7 +203,7 @@ def scenario_creator(
     MissingExtraError
         The extra ``stochastic`` is not installed.
     """
-    from optmodels.solver.template.data import instance_of
+    from optmodels.solver.template import instance_of
 
     with quiet():
         import_wheel()
