@@ -15,8 +15,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .conflict import Conflict
     from .cvxpy_live import LiveProblem as LiveProblem
-    from .explain import Conflict, explain_model
+    from .explain import explain_model
     from .export import export_model
     from .front import compile_model, solve_model
     from .labels import Family, Labels
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "Conflict": "explain",
+    "Conflict": "conflict",
     "Family": "labels",
     "Labels": "labels",
     "LinearModel": "linear",

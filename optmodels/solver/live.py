@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import Flaw, InputError, UsageError
-from .explain import Conflict, explain_model
+from .conflict import Conflict
+from .explain import explain_model
 from .labels import Family, FloatArray, IntArray, Labels, is_scalar_index
 from .linear import LinearModel
 from .options import DEFAULT_MIP_GAP, Limits
