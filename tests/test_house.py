@@ -20,7 +20,7 @@ FLOORS = (
     {"folder"},
     {"instance"},
     {"plan"},
-    {"plan_file"},
+    {"plan_file", "violations"},
     {"policy", "forecast"},
     {"solver", "traces", "queueing"},
     {"registry", "rolling", "spacing", "synthesis"},

@@ -41,13 +41,14 @@ ROOMS = {
     "placement.accelerators audit": _audit("placement/accelerators"),
     "ensembles.selection audit": _audit("ensembles/selection", "test_audit", "test_policies"),
     "ensembles.failover audit": _audit("ensembles/failover"),
+    "what audits share": Room(("optmodels/violations.py",), ("tests/test_violations.py",)),
     "thresholds": Room(
         ("optmodels/scaling/job/conversion/thresholds.py",),
         tuple(f"{_JOB}_{name}.py" for name in ("curves", "ratios", "algorithms", "guarantees")),
     ),
     "queueing": Room(("optmodels/queueing/*.py",), ("tests/queueing",)),
     "template compiler": Room(
-        ("optmodels/solver/template/*.py",),
+        ("optmodels/solver/template/*.py", "optmodels/solver/template/tracing/*.py"),
         (
             *(f"{_SOLVER}_template_{name}.py" for name in ("data", "rules", "update")),
             f"{_SOLVER}_tracing.py",

@@ -24,13 +24,13 @@ from optmodels.ensembles.failover.plan_tables import read_recoveries, read_warm
 from optmodels.ensembles.failover.timeline import loading, lost_ms, peaks
 from optmodels.plan import Audit, Cost, Violation
 from optmodels.policy import FloatArray
+from optmodels.violations import audited
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 #: Largest tolerated excess, relative to a capacity.
 TOLERANCE = 1e-6
-_MOST_VIOLATIONS = 1000
 _MS = 1e-3
 
 
@@ -126,7 +126,7 @@ def audit(instance: FailoverInstance, tables: Mapping[str, pd.DataFrame]) -> Aud
     for failure, recovery in zip(instance.failures, recoveries, strict=True):
         violations += recovery_violations(instance, warm, failure, recovery)
         outcomes.append(outcome(instance, warm, failure, _loadable(warm, failure, recovery)))
-    return Audit(cost_of(instance, warm, outcomes), tuple(violations[:_MOST_VIOLATIONS]))
+    return audited(cost_of(instance, warm, outcomes), violations)
 
 
 def cost_of(instance: FailoverInstance, warm: Warm, outcomes: list[Outcome]) -> Cost:

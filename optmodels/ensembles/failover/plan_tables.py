@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optmodels.cells import column_cells, read_numbers
 from optmodels.ensembles.failover.actions import NONE, Recovery, Warm, no_recovery, no_warm
 from optmodels.ensembles.failover.instance import FailoverInstance
 from optmodels.plan import Violation
+from optmodels.violations import lacking, numbers, positions, row_violations
 
 IntArray = NDArray[np.int64]
 
@@ -25,7 +25,6 @@ RECOVERY_COLUMNS = (
     *("scenario", "application", "server"),
     *("first_model", "model", "turn", "upgrade_turn"),
 )
-_MOST_VIOLATIONS = 1000
 _LARGEST_TURN = 1e9
 
 
@@ -69,11 +68,11 @@ def read_warm(
     """The sound rows of the warm backups, and what is wrong with the others."""
     warm = no_warm(len(instance.applications))
     table = tables.get("warm")
-    violations = _lacking(WARM_COLUMNS, table, "warm")
+    violations = lacking(WARM_COLUMNS, table, "warm")
     if table is None or violations:
         return warm, violations
-    application = _numbers_of(instance.applications, table["application"])
-    server = _numbers_of(instance.servers, table["server"])
+    application = positions(instance.applications, table["application"])
+    server = positions(instance.servers, table["server"])
     candidate = _candidate_of(instance, application, table["model"])
     seen: set[int] = set()
     for i, (a, c, k) in enumerate(
@@ -99,12 +98,12 @@ def read_recoveries(
 ) -> tuple[list[Recovery], list[Violation]]:
     """The sound rows of the recoveries, one `Recovery` per failure, and what is wrong."""
     table = tables.get("recovery")
-    violations = _lacking(RECOVERY_COLUMNS, table, "recovery")
+    violations = lacking(RECOVERY_COLUMNS, table, "recovery")
     if table is None or violations:
         return [no_recovery() for _ in instance.failures], violations
-    scenario = _numbers_of([failure.name for failure in instance.failures], table["scenario"])
-    application = _numbers_of(instance.applications, table["application"])
-    server = _numbers_of(instance.servers, table["server"])
+    scenario = positions([failure.name for failure in instance.failures], table["scenario"])
+    application = positions(instance.applications, table["application"])
+    server = positions(instance.servers, table["server"])
     first = _candidate_of(instance, application, table["first_model"])
     target = _candidate_of(instance, application, table["model"])
     turn, upgrade_turn = (_turns(table[name]) for name in ("turn", "upgrade_turn"))
@@ -127,35 +126,16 @@ def read_recoveries(
         ),
         ("turn", "no two loadings in one place of a queue"): shared,
     }
-    bad = np.zeros(len(table), dtype=bool)
+    bad, row_numbers = np.zeros(len(table), dtype=bool), np.arange(1, len(table) + 1)
     for (limit, allowed), wrong in faults.items():
         bad |= wrong
-        violations += [
-            Violation(limit, f"row {i + 1}", i + 1, allowed)
-            for i in np.flatnonzero(wrong)[:_MOST_VIOLATIONS].tolist()
-        ]
+        violations += row_violations(limit, wrong, row_numbers, allowed)
     found = []
     for f in range(len(instance.failures)):
         rows = np.flatnonzero((scenario == f) & ~bad)
         columns = (application, server, first, target, turn, upgrade_turn)
         found.append(Recovery(*(column[rows] for column in columns)))
     return found, violations
-
-
-def _lacking(names: tuple[str, ...], table: pd.DataFrame | None, label: str) -> list[Violation]:
-    """Columns that a table lacks, or has more than once."""
-    given = [] if table is None else list(table.columns)
-    return [
-        Violation(f"column '{name}' of table '{label}'", "", given.count(name), "there, once")
-        for name in names
-        if given.count(name) != 1
-    ]
-
-
-def _numbers_of(names: Any, column: pd.Series[Any]) -> IntArray:
-    """Number of each name, -1 where it is none."""
-    number = {name: i for i, name in enumerate(names)}
-    return np.array([number.get(cell, NONE) for cell in column.tolist()], dtype=np.int64)
 
 
 def _candidate_of(
@@ -175,9 +155,7 @@ def _candidate_of(
 
 def _turns(column: pd.Series[Any]) -> IntArray:
     """Places in a queue; -1 where a cell is no whole number from 0."""
-    values, faults = read_numbers(column_cells(column), typed=True)
-    values = np.array(values)
-    values[list(faults)] = NONE
-    values[(values != np.floor(values)) | (values < 0) | (values > _LARGEST_TURN)] = NONE
-    turns: IntArray = values.astype(np.int64)
+    values = numbers(column)
+    sound = (values == np.floor(values)) & (values >= 0) & (values <= _LARGEST_TURN)
+    turns: IntArray = np.where(sound, values, NONE).astype(np.int64)
     return turns

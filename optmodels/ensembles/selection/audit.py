@@ -14,15 +14,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from optmodels.cells import column_cells, read_words
 from optmodels.ensembles.selection.evaluation import Worth, validated, worth
 from optmodels.ensembles.selection.instance import SelectionInstance
 from optmodels.ensembles.selection.tasks import TOLERANCE, Placement, faults
 from optmodels.plan import Audit, Cost, Violation
 from optmodels.policy import FloatArray
+from optmodels.violations import audited, lacking, words
 
 COLUMNS = ("application", "candidate", "server")
-_MOST_VIOLATIONS = 1000
 
 
 def audit(instance: SelectionInstance, tables: Mapping[str, pd.DataFrame]) -> Audit:
@@ -38,11 +37,11 @@ def audit(instance: SelectionInstance, tables: Mapping[str, pd.DataFrame]) -> Au
     placements, violations = read_members(instance, tables)
     for task, placement in zip(instance.tasks, placements, strict=True):
         violations += [
-            Violation(words, task.name, len(placement), "as the application says")
-            for words in faults(task, instance.servers, instance.rules, placement)
+            Violation(limit, task.name, len(placement), "as the application says")
+            for limit in faults(task, instance.servers, instance.rules, placement)
         ]
     violations += _memory_violations(instance, placements)
-    return Audit(cost_of(instance, placements), tuple(violations[:_MOST_VIOLATIONS]))
+    return audited(cost_of(instance, placements), violations)
 
 
 def cost_of(instance: SelectionInstance, placements: Sequence[Placement]) -> Cost:
@@ -113,17 +112,12 @@ def read_members(
     """The sound rows of a selection, and what is wrong with the others."""
     found: list[list[tuple[int, int]]] = [[] for _ in instance.tasks]
     table = tables.get("members")
-    given = [] if table is None else list(table.columns)
-    violations = [
-        Violation(f"column '{name}' of table 'members'", "", given.count(name), "there, once")
-        for name in COLUMNS
-        if given.count(name) != 1
-    ]
+    violations = lacking(COLUMNS, table, "members")
     if table is None or violations:
         return [tuple(p) for p in found], violations
     tasks = {task.name: n for n, task in enumerate(instance.tasks)}
     servers = {name: s for s, name in enumerate(instance.servers.names)}
-    columns = [_words(table[name]) for name in COLUMNS]
+    columns = [words(table[name]) for name in COLUMNS]
     for row, (application, candidate, server) in enumerate(zip(*columns, strict=True), start=1):
         where = f"row {row}"
         if application not in tasks:
@@ -131,8 +125,8 @@ def read_members(
                 Violation("application of table 'members'", where, row, "an application")
             )
         elif candidate not in instance.tasks[tasks[application]].candidates:
-            words = f"a candidate of {application}"
-            violations.append(Violation("candidate of table 'members'", where, row, words))
+            allowed = f"a candidate of {application}"
+            violations.append(Violation("candidate of table 'members'", where, row, allowed))
         elif server not in servers:
             violations.append(Violation("server of table 'members'", where, row, "a server"))
         else:
@@ -157,9 +151,3 @@ def _memory_violations(
         for s, room in enumerate(servers.capacity_mb)
         if used[s] > room + TOLERANCE * max(room, 1.0)
     ]
-
-
-def _words(column: pd.Series[str]) -> list[str]:
-    """Texts of a column; what is no text is none that anything is called."""
-    values, faults_found = read_words(column_cells(column), typed=True)
-    return ["" if place in faults_found else str(value) for place, value in enumerate(values)]

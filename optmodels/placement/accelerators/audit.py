@@ -15,14 +15,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from optmodels.cells import column_cells, read_words
 from optmodels.placement.accelerators.hardware import TOLERANCE, Application
 from optmodels.placement.accelerators.instance import AcceleratorsInstance
 from optmodels.placement.accelerators.response import report
 from optmodels.plan import Audit, Cost, Violation
+from optmodels.violations import audited, lacking, words
 
 COLUMNS = ("app", "node")
-_MOST_VIOLATIONS = 1000
 
 #: Applications of each node, in the order of the nodes.
 Placement = tuple[tuple[Application, ...], ...]
@@ -46,7 +45,7 @@ def audit(instance: AcceleratorsInstance, tables: Mapping[str, pd.DataFrame]) ->
     placement, violations = read_placement(instance, tables)
     for node, hosted in enumerate(placement):
         violations += _memory_violations(instance, node, hosted)
-    return Audit(cost_of(instance, placement), tuple(violations[:_MOST_VIOLATIONS]))
+    return audited(cost_of(instance, placement), violations)
 
 
 def cost_of(instance: AcceleratorsInstance, placement: Placement) -> Cost:
@@ -94,17 +93,12 @@ def read_placement(
     """The sound rows of a placement, and what is wrong with the others."""
     nodes: list[list[Application]] = [[] for _ in instance.hardware.nodes]
     table = tables.get("placement")
-    given = [] if table is None else list(table.columns)
-    violations = [
-        Violation(f"column '{name}' of table 'placement'", "", given.count(name), "there, once")
-        for name in COLUMNS
-        if given.count(name) != 1
-    ]
+    violations = lacking(COLUMNS, table, "placement")
     if table is None or violations:
         return tuple(map(tuple, nodes)), violations
     applications = {application.name: application for application in instance.applications}
     numbers = {name: number for number, name in enumerate(instance.hardware.nodes)}
-    apps, places = _words(table["app"]), _words(table["node"])
+    apps, places = words(table["app"]), words(table["node"])
     seen: set[str] = set()
     for row, (app, place) in enumerate(zip(apps, places, strict=True), start=1):
         node = numbers.get(place)
@@ -116,8 +110,8 @@ def read_placement(
         elif app in seen:
             violations.append(Violation("one row per application", app, row, "once"))
         elif not instance.hardware.device(node).offers(applications[app].model):
-            words = f"a model that the device of {place} runs"
-            violations.append(Violation("model of an application", app, row, words))
+            allowed = f"a model that the device of {place} runs"
+            violations.append(Violation("model of an application", app, row, allowed))
         else:
             nodes[node].append(applications[app])
             seen.add(app)
@@ -133,9 +127,3 @@ def _memory_violations(
         return []
     name = hardware.nodes[node]
     return [Violation("memory of a node [MB]", name, used, f"at most {usable:.9g}")]
-
-
-def _words(column: pd.Series[str]) -> list[str]:
-    """Texts of a column; what is no text is none that anything is called."""
-    values, faults = read_words(column_cells(column), typed=True)
-    return ["" if place in faults else str(value) for place, value in enumerate(values)]

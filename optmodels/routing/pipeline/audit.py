@@ -21,6 +21,7 @@ from optmodels.routing.pipeline.instance import Candidate, PipelineInstance, Ser
 from optmodels.routing.pipeline.layers import Route, Visit
 from optmodels.routing.pipeline.steps import Card, Step, Steps
 from optmodels.routing.pipeline.transport import NICS, Kind
+from optmodels.violations import audited, lacking
 
 #: Largest tolerated error, relative to each limit.
 TOLERANCE = 1e-6
@@ -28,7 +29,6 @@ ROUTE_COLUMNS = ("service", "position", "stage", "host", "device", "transport")
 CARD_COLUMNS = ("host", "card")
 START = "none"
 """The transport of a first stage."""
-_MOST_VIOLATIONS = 1000
 _MS_PER_S = 1e3
 
 
@@ -72,7 +72,7 @@ def audit(instance: PipelineInstance, tables: Mapping[str, pd.DataFrame]) -> Aud
     ]
     violations += _card_violations(instance, steps, decision, taken)
     violations += _limit_violations(instance, steps, taken)
-    return Audit(cost_of(instance, steps, decision, taken), tuple(violations[:_MOST_VIOLATIONS]))
+    return audited(cost_of(instance, steps, decision, taken), violations)
 
 
 def steps_of(steps: Steps, service: Service, route: Route) -> list[Step]:
@@ -154,8 +154,8 @@ def read_decision(
     instance: PipelineInstance, tables: Mapping[str, pd.DataFrame]
 ) -> tuple[Decision, list[Violation]]:
     """The sound routes and cards of a plan, and what is wrong with the others."""
-    violations = _lacking(ROUTE_COLUMNS, tables.get("routes"), "routes")
-    violations += _lacking(CARD_COLUMNS, tables.get("cards"), "cards")
+    violations = lacking(ROUTE_COLUMNS, tables.get("routes"), "routes")
+    violations += lacking(CARD_COLUMNS, tables.get("cards"), "cards")
     if violations:
         return Decision((None,) * len(instance.services), frozenset()), violations
     table = tables["routes"]
@@ -283,16 +283,6 @@ def _limit_violations(
             f"at most {capacity[r]:.9g}",
         )
         for r in np.flatnonzero(load > capacity + TOLERANCE * np.maximum(capacity, TOLERANCE))
-    ]
-
-
-def _lacking(names: tuple[str, ...], table: pd.DataFrame | None, label: str) -> list[Violation]:
-    """Columns that a table lacks, or has more than once."""
-    given = [] if table is None else list(table.columns)
-    return [
-        Violation(f"column '{name}' of table '{label}'", "", given.count(name), "there, once")
-        for name in names
-        if given.count(name) != 1
     ]
 
 

@@ -23,8 +23,7 @@ from optmodels.routing.sites.physics import (
     effective_instances,
     unserved,
 )
-
-_MOST_VIOLATIONS = 1000
+from optmodels.violations import audited
 
 
 def audit(instance: RoutingInstance, tables: Mapping[str, pd.DataFrame]) -> Audit:
@@ -49,7 +48,7 @@ def audit(instance: RoutingInstance, tables: Mapping[str, pd.DataFrame]) -> Audi
     found = balance(instance, decisions)
     effective = effective_instances(instance, decisions.configured)
     violations += broken_limits(instance, decisions, found, effective)
-    return Audit(cost_of(instance, found), tuple(violations[:_MOST_VIOLATIONS]))
+    return audited(cost_of(instance, found), violations)
 
 
 def cost_of(instance: RoutingInstance, found: Balance) -> Cost:

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optmodels.cells import column_cells, read_numbers, read_times
 from optmodels.plan import Violation
 from optmodels.policy import FloatArray, frozen
 from optmodels.routing.sites.instance import RoutingInstance
 from optmodels.routing.sites.profile import IntArray, integers
+from optmodels.violations import lacking, numbers, positions, row_violations, slots
 
-_MOST_VIOLATIONS = 1000
 #: More instances than this in a table are a mistake.
 _LARGEST_COUNT = 10**9
 
@@ -251,16 +250,11 @@ def _rows(
     whole = name != "flows"
     label = "instances" if whole else "requests_per_s"
     table = tables.get(name)
-    given = [] if table is None else list(table.columns)
-    lacking = [
-        Violation(f"column '{column}' of table '{name}'", "", given.count(column), "there, once")
-        for column in (*key, label)
-        if given.count(column) != 1
-    ]
-    if table is None or lacking:
-        return [np.empty(0, dtype=np.int64) for _ in key] + [np.empty(0)], lacking
+    missing = lacking((*key, label), table, name)
+    if table is None or missing:
+        return [np.empty(0, dtype=np.int64) for _ in key] + [np.empty(0)], missing
     codes = [_codes(instance, column, table[column]) for column in key]
-    values = _numbers(table[label])
+    values = numbers(table[label])
     sound = values >= 0
     if whole:
         sound &= (values == np.floor(values)) & (values <= _LARGEST_COUNT)
@@ -273,9 +267,11 @@ def _rows(
     flaws.append((label, sound, "a whole number from 0" if whole else "a number from 0"))
     flaws.append((f"one row per {', '.join(key)}", ~repeated, "once"))
     violations = [
-        Violation(limit, f"row {i + 1} of table '{name}'", float(values[i]), allowed)
+        violation
         for limit, right, allowed in flaws
-        for i in np.flatnonzero(~right)[:_MOST_VIOLATIONS].tolist()
+        for violation in row_violations(
+            limit, ~right, values, allowed, lambda i: f"row {i + 1} of table '{name}'"
+        )
     ]
     use &= ~repeated
     return [*(code[use] for code in codes), values[use]], violations
@@ -284,20 +280,9 @@ def _rows(
 def _codes(instance: RoutingInstance, column: str, cells: pd.Series[Any]) -> IntArray:
     """Places of the values of a key column in the instance, -1 where they have none."""
     if column == "time":
-        stamps, faults = read_times(column_cells(cells), typed=True)
-        place = instance.times.get_indexer(stamps)
-        place[list(faults)] = -1
-        return np.asarray(place, dtype=np.int64)
+        return slots(instance.times, cells)[0]
     if column in ("site", "origin"):
-        known = pd.Index(instance.sites if column == "site" else instance.origins, dtype=object)
-        return np.asarray(known.get_indexer(pd.Index(cells, dtype=object)), dtype=np.int64)
-    numbers = instance.profile.row if column == "row" else instance.profile.degrees
-    found = pd.Index(numbers.astype(np.float64)).get_indexer(pd.Index(_numbers(cells)))
+        return positions(instance.sites if column == "site" else instance.origins, cells)
+    known = instance.profile.row if column == "row" else instance.profile.degrees
+    found = pd.Index(known.astype(np.float64)).get_indexer(pd.Index(numbers(cells)))
     return np.asarray(found, dtype=np.int64)
-
-
-def _numbers(column: pd.Series[Any]) -> FloatArray:
-    """Values of a column; NaN where a cell is no finite number."""
-    values, faults = read_numbers(column_cells(column), typed=True)
-    values[list(faults)] = np.nan
-    return values

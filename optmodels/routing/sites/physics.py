@@ -22,12 +22,12 @@ from optmodels.policy import FloatArray
 from optmodels.routing.sites.dispatch import Decisions, Loading
 from optmodels.routing.sites.instance import RoutingInstance
 from optmodels.routing.sites.profile import BoolArray, IntArray
+from optmodels.violations import listed
 
 #: Largest tolerated error, relative to the scale of each limit.
 TOLERANCE = 1e-7
 #: A demand that is served but for this share is served.
 _ROUNDING = 1e-9
-_MOST_VIOLATIONS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +179,7 @@ def _row_violations(
         running = np.where(run_key[found] == keys, d.run_count[found], 0)
     period, site, row = np.unravel_index(keys, shape)
     capacity = profile.rate[row] * running
-    wrong = np.flatnonzero(flow > capacity + TOLERANCE * (capacity + profile.rate[row]))
+    wrong = flow > capacity + TOLERANCE * (capacity + profile.rate[row])
     return [
         Violation(
             "throughput of a row",
@@ -187,7 +187,7 @@ def _row_violations(
             float(flow[i]),
             f"at most {capacity[i]:.9g} requests/s",
         )
-        for i in wrong[:_MOST_VIOLATIONS].tolist()
+        for i in listed(wrong)
     ]
 
 
@@ -207,7 +207,7 @@ def _above(
         Violation(
             limit, where(*at), float(value[tuple(at)]), f"at most {allowed[tuple(at)]:.9g}{unit}"
         )
-        for at in np.argwhere(wrong)[:_MOST_VIOLATIONS].tolist()
+        for at in listed(wrong)
     ]
 
 

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from optmodels.cells import column_cells, read_numbers
 from optmodels.plan import Audit, Cost, Violation
 from optmodels.policy import FloatArray
 from optmodels.scaling.cluster.instance import ClusterInstance, IntArray
+from optmodels.violations import audited, lacking, listed, numbers, row_violations
 
 #: Largest tolerated error, relative to the scale of each limit.
 TOLERANCE = 1e-7
 COLUMNS = ("job", "slot", "servers", "share")
-_MOST_VIOLATIONS = 1000
 #: Latest slot of a plan; the audit holds numbers for every slot up to the last in use.
 _LAST_SLOT = 10_000_000
 
@@ -86,10 +83,10 @@ def audit(instance: ClusterInstance, tables: Mapping[str, pd.DataFrame]) -> Audi
     violations += _job_violations(instance, schedule, held, result)
     violations += [
         Violation("capacity", f"slot {t}", float(used[t]), f"at most {instance.capacity} servers")
-        for t in np.flatnonzero(used > instance.capacity)[:_MOST_VIOLATIONS].tolist()
+        for t in listed(used > instance.capacity)
     ]
     cost = _cost(instance, schedule, held, used, result)
-    return Audit(cost, tuple(violations[:_MOST_VIOLATIONS]))
+    return audited(cost, violations)
 
 
 def schedule_table(instance: ClusterInstance, schedule: Schedule) -> pd.DataFrame:
@@ -112,15 +109,10 @@ def read_schedule(
     """The sound rows of a plan's schedule, and what is wrong with the others."""
     empty = np.empty(0, dtype=np.int64)
     table = tables.get("schedule")
-    given = [] if table is None else list(table.columns)
-    lacking = [
-        Violation(f"column '{name}' of table 'schedule'", "", given.count(name), "there, once")
-        for name in COLUMNS
-        if given.count(name) != 1
-    ]
-    if table is None or lacking:
-        return Schedule(empty, empty, empty, np.empty(0)), lacking
-    number, slot, servers, share = (_numbers(table[name]) for name in COLUMNS)
+    missing = lacking(COLUMNS, table, "schedule")
+    if table is None or missing:
+        return Schedule(empty, empty, empty, np.empty(0)), missing
+    number, slot, servers, share = (numbers(table[name]) for name in COLUMNS)
     order = np.argsort(instance.jobs.number, kind="stable")
     sorted_numbers = instance.jobs.number[order]
     place = np.minimum(np.searchsorted(sorted_numbers, number), max(len(order) - 1, 0))
@@ -137,14 +129,16 @@ def read_schedule(
     right_share = (share >= -TOLERANCE) & (share <= 1 + TOLERANCE)
     use = known & right_slot & right_servers & right_share
     violations = [
-        Violation(limit, f"row {i + 1} (job {number[i]:.12g})", float(values[i]), allowed)
+        violation
         for limit, right, values, allowed in (
             ("job of the cluster", known, number, "a job of the instance"),
             ("slot", right_slot | ~known, slot, f"a whole number, 0 to {_LAST_SLOT:,}"),
             ("servers of a job", right_servers | ~known, servers, "a level of its profile"),
             ("share of a slot", right_share, share, "0 to 1"),
         )
-        for i in np.flatnonzero(~right)[:_MOST_VIOLATIONS].tolist()
+        for violation in row_violations(
+            limit, ~right, values, allowed, lambda i: f"row {i + 1} (job {number[i]:.12g})"
+        )
     ]
     rows = Schedule(
         job[use],
@@ -160,7 +154,7 @@ def read_schedule(
             int(rows.servers[i]),
             "once",
         )
-        for i in np.flatnonzero(key.duplicated())[:_MOST_VIOLATIONS].tolist()
+        for i in listed(key.duplicated())
     ]
     return rows, violations
 
@@ -225,14 +219,13 @@ def _job_violations(
             int(schedule.slot[i]),
             f"slots from {jobs.arrival[schedule.job[i]]}",
         )
-        for i in np.flatnonzero(early)[:_MOST_VIOLATIONS].tolist()
+        for i in listed(early)
     ]
     wrong = ~(np.abs(result.work - jobs.length) <= TOLERANCE * jobs.length)
     violations += [
         Violation("work of a job", f"job {number[j]}", float(result.work[j]), f"{jobs.length[j]:g}")
-        for j in np.flatnonzero(wrong)[:_MOST_VIOLATIONS].tolist()
+        for j in listed(wrong)
     ]
-    crowded = np.flatnonzero(held.share > 1 + TOLERANCE)
     violations += [
         Violation(
             "time in a slot",
@@ -240,7 +233,7 @@ def _job_violations(
             float(held.share[i]),
             "at most 1",
         )
-        for i in crowded[:_MOST_VIOLATIONS].tolist()
+        for i in listed(held.share > 1 + TOLERANCE)
     ]
     return violations
 
@@ -293,14 +286,3 @@ def _levels(instance: ClusterInstance, columns: tuple[FloatArray, ...]) -> Float
     for code, (profile, column) in enumerate(zip(instance.profiles, columns, strict=True)):
         table[code, profile.servers] = column
     return table
-
-
-def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
-    """Values of a column; NaN where a cell is no finite number."""
-    if column.dtype.kind in "iuf":
-        values = column.to_numpy(dtype=np.float64).copy()
-        values[~np.isfinite(values)] = np.nan
-        return values
-    values, faults = read_numbers(column_cells(column), typed=True)
-    values[list(faults)] = np.nan
-    return values

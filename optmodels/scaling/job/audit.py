@@ -8,18 +8,16 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from optmodels.cells import column_cells, read_numbers, read_times
 from optmodels.plan import Audit, Cost, Violation
 from optmodels.policy import FloatArray
 from optmodels.scaling.job.instance import JobInstance
 from optmodels.scaling.job.profile import ScalingProfile
+from optmodels.violations import audited, lacking, listed, numbers, row_violations, slots
 
 #: Largest tolerated error, relative to the scale of each limit: the feasibility tolerance of the
 #: LP solver. The combinatorial methods stay far below it.
@@ -65,7 +63,7 @@ def audit(instance: JobInstance, tables: Mapping[str, pd.DataFrame]) -> Audit:
         },
         unit="g",
     )
-    return Audit(cost, tuple(violations))
+    return audited(cost, violations)
 
 
 def switching_cost(instance: JobInstance, running: FloatArray) -> float:
@@ -137,11 +135,11 @@ def _share_matrix(
     levels = instance.measured[0]
     matrix = np.zeros((instance.slots, levels.size))
     table = tables.get("shares")
-    lacking = _lacking(SHARE_COLUMNS, table, "shares")
-    if table is None or lacking:
-        return matrix, lacking
-    slot, places = _slots(instance, table["time"])
-    servers, share = _numbers(table["servers"]), _numbers(table["share"])
+    missing = lacking(SHARE_COLUMNS, table, "shares")
+    if table is None or missing:
+        return matrix, missing
+    slot, place = slots(instance.times, table["time"])
+    servers, share = numbers(table["servers"]), numbers(table["share"])
     above = np.minimum(np.searchsorted(levels, servers), levels.size - 1)
     below = np.maximum(above - 1, 0)
     nearer = np.abs(levels[below] - servers) < np.abs(levels[above] - servers)
@@ -154,47 +152,18 @@ def _share_matrix(
     repeated = np.ones(slot.size, dtype=bool)
     repeated[np.unique(code, return_index=True)[1]] = False
     violations = [
-        Violation(limit, places(i), values[i], allowed)
+        violation
         for limit, broken, values, allowed in (
             ("time within the horizon", slot < 0, share, span),
             ("servers in the profile", ~known, servers, listed),
             ("share of a slot", wrong_share, share, "0 to 1"),
             ("one row per slot and level", repeated, servers, "once"),
         )
-        for i in np.flatnonzero(broken).tolist()
+        for violation in row_violations(limit, broken, values, allowed, place)
     ]
     use = (slot >= 0) & known & np.isfinite(share)
     np.add.at(matrix, (slot[use], level[use]), share[use])
     return matrix, violations
-
-
-def _lacking(names: Iterable[str], table: pd.DataFrame | None, label: str) -> list[Violation]:
-    """Columns that a table lacks, or has more than once."""
-    given = [] if table is None else list(table.columns)
-    return [
-        Violation(f"column '{name}' of table '{label}'", "", given.count(name), "there, once")
-        for name in names
-        if given.count(name) != 1
-    ]
-
-
-def _slots(
-    instance: JobInstance, column: pd.Series[Any]
-) -> tuple[NDArray[np.int64], Callable[[int], str]]:
-    """Slot of each time, -1 where it is none, and the words for the place of a row."""
-    stamps, faults = read_times(column_cells(column), typed=True)
-    starts, given = instance.times.asi8, stamps.asi8
-    slot = np.minimum(np.searchsorted(starts, given), starts.size - 1)
-    slot[starts[slot] != given] = -1
-    slot[list(faults)] = -1
-    return slot, lambda i: f"row {i + 1}" if i in faults else stamps[i].isoformat()
-
-
-def _numbers(column: pd.Series[Any]) -> FloatArray:
-    """Values of a column; NaN where a cell is no finite number."""
-    values, faults = read_numbers(column_cells(column), typed=True)
-    values[list(faults)] = np.nan
-    return values
 
 
 def _slot_violations(
@@ -205,11 +174,11 @@ def _slot_violations(
     cap = instance.cap
     violations = [
         Violation("time in a slot", times[t].isoformat(), float(total[t]), "at most 1")
-        for t in np.flatnonzero(total > 1 + TOLERANCE).tolist()
+        for t in listed(total > 1 + TOLERANCE)
     ]
     violations += [
         Violation("rate cap", times[t].isoformat(), float(running[t]), f"at most {cap:g} servers")
-        for t in np.flatnonzero(running > cap * (1 + TOLERANCE)).tolist()
+        for t in listed(running > cap * (1 + TOLERANCE))
     ]
     return violations
 
@@ -218,20 +187,20 @@ def _book_violations(
     instance: JobInstance, books: Mapping[str, FloatArray], given: pd.DataFrame
 ) -> list[Violation]:
     """Where the schedule of a plan says something else than its shares."""
-    violations = _lacking(["time", *books], given, "schedule")
+    violations = lacking(["time", *books], given, "schedule")
     if violations:
         return violations
     if len(given) != instance.slots:
         limit = "rows of table 'schedule'"
         return [Violation(limit, "", len(given), f"{instance.slots} slots")]
     times = instance.times
-    slot, place = _slots(instance, given["time"])
+    slot, place = slots(instance.times, given["time"])
     violations = [
         Violation("column 'time' of table 'schedule'", place(t), t, times[t].isoformat())
-        for t in np.flatnonzero(slot != np.arange(slot.size)).tolist()
+        for t in listed(slot != np.arange(slot.size))
     ]
     for name, true in books.items():
-        said = _numbers(given[name])
+        said = numbers(given[name])
         scale = float(np.abs(true).max())
         violations += [
             Violation(
@@ -240,6 +209,6 @@ def _book_violations(
                 float(said[t]),
                 f"{true[t]:.12g}",
             )
-            for t in np.flatnonzero(~(np.abs(said - true) <= TOLERANCE * scale)).tolist()
+            for t in listed(~(np.abs(said - true) <= TOLERANCE * scale))
         ]
     return violations
