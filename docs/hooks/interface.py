@@ -29,7 +29,10 @@ SHARED = {
 
 def pages() -> dict[str, str]:
     """One page for the public face, one per shared part, one per problem."""
-    face = "\n".join(f"::: optmodels.{name}\n" for name in sorted(optmodels.__all__, key=_order))
+    # Results share how they are saved; here it stands with each of them.
+    options = "    options:\n      inherited_members: [save]\n"
+    names = sorted(optmodels.__all__, key=_order)
+    face = "\n".join(f"::: optmodels.{name}\n{options}" for name in names)
     made = {"reference/face.md": f"# The public face\n\n`import optmodels as om`\n\n{face}"}
     for key, (title, modules) in SHARED.items():
         present = [name for name in modules or _inside(key) if _exists(name)]

@@ -1,12 +1,14 @@
 """Where charts are drawn, and the charts that all problems share.
 
 Rooms: `paper` (figures, axes, times, saving), `words` (labels of axes, titles, rows of names),
-`places` (maps), `costs` (cost splits as stacked bars), `ratios` (policies beside the optimum).
-matplotlib is imported when something is drawn, not before. Whatever is drawn can be told apart
-without colour: by grey, hatching, line and marker, or by a colour map from dark to light.
+`places` (maps), `bars` (stacked bars), `costs` (cost splits as such), `ratios` (policies beside the
+optimum), `result` (rows that are drawn, saved and shown). matplotlib is imported when something is
+drawn, not before. Whatever is drawn can be told apart without colour: by grey, hatching, line and
+marker, or by a colour map from dark to light.
 """
 
-from optmodels.canvas.costs import FILLS, cost_chart, draw_costs
+from optmodels.canvas.bars import FILLS, largest_parts, stacked_bars
+from optmodels.canvas.costs import cost_chart, draw_costs
 from optmodels.canvas.paper import (
     DRAWINGS,
     axes_of,
@@ -16,11 +18,11 @@ from optmodels.canvas.paper import (
     legend_beside,
     panels_of,
     save_figure,
-    save_result,
     time_axis,
 )
 from optmodels.canvas.places import degrees_of, map_axes, name_points
 from optmodels.canvas.ratios import draw_ratios
+from optmodels.canvas.result import Result
 from optmodels.canvas.words import (
     entitle,
     figures,
@@ -35,6 +37,7 @@ from optmodels.canvas.words import (
 __all__ = [
     "DRAWINGS",
     "FILLS",
+    "Result",
     "axes_of",
     "check_target",
     "colours",
@@ -46,6 +49,7 @@ __all__ = [
     "figure_of",
     "figures",
     "label",
+    "largest_parts",
     "legend_below",
     "legend_beside",
     "legend_beyond",
@@ -56,6 +60,6 @@ __all__ = [
     "panels_of",
     "row_axes",
     "save_figure",
-    "save_result",
+    "stacked_bars",
     "time_axis",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optmodels.canvas.bars import stacked_bars
 from optmodels.canvas.paper import figure_of
 from optmodels.canvas.words import entitle, figures, legend_beyond, numbers_beside, plain, row_axes
 
@@ -17,17 +18,6 @@ if TYPE_CHECKING:
     from optmodels.instance import Instance
     from optmodels.plan import Cost, Plan
 
-#: Fills that are told apart without colour, one for each part of a cost.
-FILLS: tuple[dict[str, Any], ...] = (
-    {"facecolor": "0.35", "hatch": ""},
-    {"facecolor": "0.8", "hatch": "///"},
-    {"facecolor": "0.95", "hatch": "..."},
-    {"facecolor": "0.6", "hatch": ""},
-    {"facecolor": "1.0", "hatch": "xxx"},
-    {"facecolor": "0.85", "hatch": "---"},
-    {"facecolor": "0.15", "hatch": ""},
-    {"facecolor": "1.0", "hatch": "|||"},
-)
 _ROOM = 1.03
 #: Numbers below the axis, which may be long.
 _TICKS = 6
@@ -67,28 +57,14 @@ def draw_costs(costs: Mapping[str, Cost], title: str, ax: Axes | None = None) ->
         Axes to draw into; by default those of a new figure, higher the more rows there are.
     """
     ax = row_axes(ax, list(costs))
-    place = np.arange(len(costs))
     names = dict.fromkeys(name for cost in costs.values() for name in cost.parts)
     parts = {
-        name: np.array([cost.parts.get(name, 0.0) for cost in costs.values()]) for name in names
+        plain(name): np.array([cost.parts.get(name, 0.0) for cost in costs.values()])
+        for name in names
     }
     shown = {name: values for name, values in parts.items() if values.any()} or parts
-    ends = {True: np.zeros(len(costs)), False: np.zeros(len(costs))}
-    for number, (name, values) in enumerate(shown.items()):
-        left = np.where(values < 0, ends[True], ends[False])
-        ends[True] = ends[True] + np.minimum(values, 0.0)
-        ends[False] = ends[False] + np.maximum(values, 0.0)
-        ax.barh(
-            place,
-            values,
-            left=left,
-            height=0.7,
-            edgecolor="0",
-            linewidth=0.6,
-            label=plain(name),
-            **FILLS[number % len(FILLS)],
-        )
-    low, high = float(ends[True].min()), float(ends[False].max())
+    ends = stacked_bars(ax, shown, height=0.7)
+    low, high = float(ends[0].min()), float(ends[1].max())
     ax.set_xlim(low * _ROOM, high * _ROOM if high > 0 else None if low < 0 else 1.0)
     ax.locator_params(axis="x", nbins=_TICKS)
     unit = next(iter(costs.values())).unit

@@ -7,15 +7,14 @@ forgotten.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from optmodels.atomic import write_bytes_atomically, write_text_atomically
-from optmodels.csv_text import csv_text
+from optmodels.atomic import write_bytes_atomically
 from optmodels.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,22 +70,6 @@ def check_target(path: Path) -> None:
     if path.suffix not in (".csv", *DRAWINGS):
         allowed = ", ".join((".csv", *DRAWINGS))
         raise UsageError(f"Results are saved as one of {allowed}, not as '{path.name}'.")
-
-
-def save_result(path: Path, frame: pd.DataFrame, drawn: Callable[[], Figure]) -> Path:
-    """Write rows as .csv, or a drawing as .png, .svg or .pdf, by the ending of the name.
-
-    Raises
-    ------
-    UsageError
-        The name ends otherwise, or the file cannot be written.
-    """
-    check_target(path)
-    if path.suffix == ".csv":
-        write_text_atomically(path, csv_text(frame))
-    else:
-        save_figure(drawn(), path)
-    return path
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from optmodels.canvas import save_result
+from optmodels.canvas import Result
 from optmodels.comparison import OPTIMUM
 from optmodels.errors import UsageError
 from optmodels.instance import Instance
@@ -37,7 +37,7 @@ _MOST_NOISE = 0.95
 
 
 @dataclass(frozen=True, repr=False)
-class AdviceCurve:
+class AdviceCurve(Result):
     """Ratios to the optimum by the quality of the advice.
 
     Attributes
@@ -73,27 +73,6 @@ class AdviceCurve:
         from optmodels.studies.drawing import draw_advice
 
         return draw_advice(self, ax)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the rows as .csv, or the drawing as .png, .svg or .pdf.
-
-        Parameters
-        ----------
-        path
-            File to write; its ending says what.
-
-        Returns
-        -------
-        Path
-            The file.
-        """
-        return save_result(Path(path), self.frame, self.plot)
-
-    def __repr__(self) -> str:
-        return self.frame.to_string(index=False, na_rep="-")
-
-    def _repr_html_(self) -> str:
-        return str(self.frame.to_html(index=False, na_rep="–"))
 
 
 def advice_curve(

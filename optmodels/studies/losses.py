@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from optmodels import api, registry
-from optmodels.canvas import save_result
+from optmodels.canvas import Result
 from optmodels.comparison import OPTIMUM
 from optmodels.errors import OptmodelsError, UsageError
 from optmodels.instance import Instance
@@ -42,7 +42,7 @@ _PERFECT, _REAL = "perfect", "real"
 
 
 @dataclass(frozen=True, repr=False)
-class Gaps:
+class Gaps(Result):
     """Losses of policies against the optimum.
 
     Attributes
@@ -88,27 +88,6 @@ class Gaps:
         from optmodels.studies.drawing import draw_gaps
 
         return draw_gaps(self, ax)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the rows as .csv, or the drawing as .png, .svg or .pdf.
-
-        Parameters
-        ----------
-        path
-            File to write; its ending says what.
-
-        Returns
-        -------
-        Path
-            The file.
-        """
-        return save_result(Path(path), self.frame, self.plot)
-
-    def __repr__(self) -> str:
-        return self.frame.to_string(index=False, na_rep="-")
-
-    def _repr_html_(self) -> str:
-        return str(self.frame.to_html(index=False, na_rep="–"))
 
 
 def gaps(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from optmodels.canvas import save_result
+from optmodels.canvas import Result
 from optmodels.plan import Plan
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ ENDINGS = {
 
 
 @dataclass(frozen=True, repr=False)
-class Frontier:
+class Frontier(Result):
     """Plans that no plan beats in both objectives, and how far any plan can be better.
 
     Attributes
@@ -123,26 +122,6 @@ class Frontier:
         from optmodels.trade_off.drawing import draw
 
         return draw(self, ax)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the points as .csv, or the drawing as .png, .svg or .pdf.
-
-        Parameters
-        ----------
-        path
-            File to write; its ending says what.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        UsageError
-            The name ends otherwise, or the file cannot be written.
-        """
-        return save_result(Path(path), self.frame, self.plot)
 
     def lines(self) -> tuple[str, str]:
         """Head and foot of the printed front: the question, and what is proven.

@@ -13,14 +13,15 @@ from optmodels.canvas import (
     entitle,
     figure_of,
     figures,
+    largest_parts,
     legend_beyond,
     numbers_beside,
     row_axes,
+    stacked_bars,
 )
 from optmodels.ensembles.selection.audit import read_members
 from optmodels.ensembles.selection.evaluation import validated
 from optmodels.ensembles.selection.instance import SelectionInstance
-from optmodels.ensembles.selection.tasks import Placement
 from optmodels.plan import Plan
 
 if TYPE_CHECKING:
@@ -144,9 +145,8 @@ def memory_chart(instance: SelectionInstance, plan: Plan, *, ax: Axes | None = N
     placements, _ = read_members(instance, plan.tables)
     servers = instance.servers
     ax = row_axes(ax, servers.names)
-    place = np.arange(len(servers))
     ax.barh(
-        place,
+        np.arange(len(servers)),
         servers.capacity_mb,
         height=0.8,
         facecolor="none",
@@ -154,34 +154,15 @@ def memory_chart(instance: SelectionInstance, plan: Plan, *, ax: Axes | None = N
         linestyle="--",
         label="capacity",
     )
-    left = np.zeros(len(servers))
-    for number, (name, used) in enumerate(_memory(instance, placements)):
-        fill = FILLS[number % len(FILLS)]
-        ax.barh(
-            place, used, left=left, height=0.6, edgecolor="0", linewidth=0.6, label=name, **fill
-        )
-        left = left + used
-    ax.set_xlim(0, _ROOM * max(float(servers.capacity_mb.max()), float(left.max()), 1e-9))
+    memory = {
+        task.name: task.memory(placement, len(servers))
+        for task, placement in zip(instance.tasks, placements, strict=True)
+    }
+    _, used = stacked_bars(ax, largest_parts(memory, len(FILLS)), height=0.6)
+    ax.set_xlim(0, _ROOM * max(float(servers.capacity_mb.max()), float(used.max()), 1e-9))
     ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel("memory [MB]")
-    numbers_beside(ax, [figures(float(total)) for total in left], "used")
+    numbers_beside(ax, [figures(float(total)) for total in used], "used")
     legend_beyond(ax)
     entitle(ax, f"{plan.maker} on {instance.name}")
     return figure_of(ax)
-
-
-def _memory(
-    instance: SelectionInstance, placements: list[Placement]
-) -> list[tuple[str, np.ndarray]]:
-    """Memory by server of each application [MB]; the smallest of many applications as one."""
-    tasks = instance.tasks
-    rows = [
-        (task.name, task.memory(placement, len(instance.servers)))
-        for task, placement in zip(tasks, placements, strict=True)
-    ]
-    if len(rows) <= len(FILLS):
-        return rows
-    order = sorted(range(len(rows)), key=lambda n: -float(rows[n][1].sum()))
-    kept, rest = sorted(order[: len(FILLS) - 1]), order[len(FILLS) - 1 :]
-    others = np.sum([rows[n][1] for n in rest], axis=0)
-    return [*(rows[n] for n in kept), (f"{len(rest)} others", others)]

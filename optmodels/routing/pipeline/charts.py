@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from optmodels.canvas import FILLS, entitle, figure_of, legend_beside, row_axes
+from optmodels.canvas import entitle, figure_of, legend_beside, row_axes, stacked_bars
 from optmodels.errors import UsageError
 from optmodels.plan import Plan
 from optmodels.routing.pipeline.figures import breakdown, waterfall
@@ -76,13 +74,7 @@ def services_chart(instance: PipelineInstance, plan: Plan, *, ax: Axes | None = 
     )
     found = found.reindex(names, fill_value=0.0)
     ax = row_axes(ax, names)
-    left = np.zeros(len(names))
-    shown = [part for part in PARTS if part in found]
-    for number, part in enumerate(shown):
-        ms = found[part].to_numpy()
-        fill = FILLS[number % len(FILLS)]
-        ax.barh(range(len(names)), ms, left=left, edgecolor="0", linewidth=0.6, label=part, **fill)
-        left = left + ms
+    stacked_bars(ax, {part: found[part].to_numpy() for part in PARTS if part in found})
     ax.set_xlabel("latency [ms]")
     legend_beside(ax)
     entitle(ax, f"{plan.maker} on {instance.name}")

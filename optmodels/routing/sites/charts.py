@@ -6,7 +6,7 @@ keep it: ``power_chart(instance, plan).savefig("power.png")``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,11 @@ from optmodels.canvas import (
     colours,
     entitle,
     figure_of,
+    largest_parts,
     legend_beside,
     legend_beyond,
     row_axes,
+    stacked_bars,
     time_axis,
 )
 from optmodels.plan import Plan
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
 
 #: Areas that a stack shows one by one; the smallest of more are drawn as one.
 MOST_AREAS = 9
+#: Fills of the parts of a site's energy, in the order of the parts; linewidth None is the usual.
+_ENERGY: dict[str, dict[str, Any]] = {
+    name: {"facecolor": shade, "edgecolor": "0.2", "linewidth": None}
+    for name, shade in (("wind used", "0.25"), ("imported", "0.6"), ("wind spilled", "0.9"))
+}
 
 
 def decisions_of(instance: RoutingInstance, plan: Plan) -> Decisions:
@@ -120,15 +127,8 @@ def site_chart(instance: RoutingInstance, plan: Plan, *, ax: Axes | None = None)
     }
     if not instance.backup_kw.any():
         del parts["imported"]
-    place = np.arange(len(instance.sites))
-    left = np.zeros(len(instance.sites))
-    shades = dict(
-        zip(("wind used", "imported", "wind spilled"), ("0.25", "0.6", "0.9"), strict=True)
-    )
-    for name, power in parts.items():
-        energy = power.sum(axis=0) * instance.period_hours
-        ax.barh(place, energy, left=left, color=shades[name], edgecolor="0.2", label=name)
-        left = left + energy
+    energy = {name: kw.sum(axis=0) * instance.period_hours for name, kw in parts.items()}
+    stacked_bars(ax, energy, fills=[_ENERGY[name] for name in energy])
     ax.set_xlabel("energy [kWh]")
     ax.locator_params(axis="x", nbins=6)
     legend_beyond(ax)
@@ -153,17 +153,12 @@ def _held(values: FloatArray) -> FloatArray:
 
 def _stack(ax: Axes, instance: RoutingInstance, values: FloatArray, names: tuple[str, ...]) -> None:
     """Areas one above the other, the smallest of many drawn as one."""
-    labels = list(names)
-    if len(labels) > MOST_AREAS:
-        order = np.argsort(-values.sum(axis=0), kind="stable")
-        shown, rest = np.sort(order[: MOST_AREAS - 1]), order[MOST_AREAS - 1 :]
-        values = np.column_stack([values[:, shown], values[:, rest].sum(axis=1)])
-        labels = [*(labels[i] for i in shown), f"{len(rest)} others"]
+    areas = largest_parts(dict(zip(names, values.T, strict=True)), MOST_AREAS)
     ax.stackplot(
         _ends(instance).to_pydatetime(),
-        _held(values).T,
-        labels=labels,
-        colors=colours(len(labels)),
+        [_held(area) for area in areas.values()],
+        labels=list(areas),
+        colors=colours(len(areas)),
         step="post",
         linewidth=0,
     )
