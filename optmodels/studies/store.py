@@ -6,6 +6,9 @@ half a line at the end, which is cut off when the store is opened next. A line b
 cell's key, so a study that is run again finds what it needs not compute; lines of other studies, or
 of code that has changed since, are left where they are and not used.
 
+Names may hold anything, line breaks too; they are written so that every line stays one line and a
+spreadsheet runs nothing of it, and are read back as they were (`optmodels.csv_text.sealed`).
+
 Costs and facts differ from problem to problem and are one JSON object per line; the tables that
 people want, with a column for each, are made of them by `optmodels.studies`.
 """
@@ -22,6 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from optmodels.atomic import not_written, sentence, write_text_atomically
+from optmodels.csv_text import sealed, unsealed
 from optmodels.errors import Flaw, InputError, UsageError
 from optmodels.studies.cell import Cell
 from optmodels.studies.work import DONE, FAILED, SKIPPED, Record
@@ -213,7 +217,8 @@ def _lines(data: bytes) -> list[tuple[dict[str, str], Record]]:
                 fix=_ANEW,
             )
         )
-    for number, line in enumerate(lines[1:], start=2):
+    for number, cells in enumerate(lines[1:], start=2):
+        line = [unsealed(cell) for cell in cells]
         record = _record(line)
         if record is None:
             flaws.append(
@@ -234,16 +239,14 @@ def _lines(data: bytes) -> list[tuple[dict[str, str], Record]]:
 
 def _line(cell: Cell, record: Record) -> list[str]:
     names = (cell.problem, cell.instance, cell.fingerprint, cell.policy, cell.forecast)
-    # For the eye only: a name with a line break would spoil the table.
-    where = ("".join(c if c.isprintable() else " " for c in name) for name in names)
     numbers = (record.seconds, record.total, record.bound, record.gap, record.certified)
     return [
         record.key,
-        *where,
+        *(sealed(name) for name in names),
         str(cell.seed),
         record.status,
         *("" if number is None else repr(float(number)) for number in numbers),
-        record.unit,
+        sealed(record.unit),
         json.dumps(record.values),
         # As JSON a message of several lines stays on one.
         json.dumps(record.error),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optmodels.cells import FORMULA_SIGNS
 from optmodels.errors import InputError, UsageError
 from optmodels.studies.cell import Cell
-from optmodels.studies.store import Store
+from optmodels.studies.store import Store, stored_lines
 from optmodels.studies.work import Record
 
 
@@ -53,6 +55,38 @@ def test_results_come_back_to_the_last_digit(
         store.append([(made, given)])
     with Store(folder) as store:
         assert store.records == {given.key: given}
+    [(line, _)] = stored_lines(folder)
+    assert (line["instance"], line["policy"]) == (label, label)
+    # A kill must leave whole lines behind: none holds a break.
+    assert (folder / "cells.csv").read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "'", "\n", "\ud800", '"', ","])
+def test_a_spreadsheet_runs_no_name(tmp_path: Path, sign: str) -> None:
+    """No cell of text begins like a formula, and every name comes back as it was."""
+    name = f'{sign}1+1,"\\n"'
+    made = Cell("a" * 64, "scaling.job", name, "f", name, name, 0, 1, "", True)
+    given = Record("a" * 64, "done", 0.25, -1.0, error=name, unit=name)
+    with Store(tmp_path) as store:
+        store.append([(made, given)])
+    with (tmp_path / "cells.csv").open(encoding="utf-8", newline="") as stream:
+        [row] = csv.DictReader(stream)
+    for column in ("instance", "policy", "forecast", "unit", "error", "values"):
+        assert not row[column].startswith(FORMULA_SIGNS), column
+    assert row["total"] == "-1.0"
+    [(line, record_read)] = stored_lines(tmp_path)
+    assert [line[column] for column in ("instance", "policy", "forecast")] == [name] * 3
+    assert record_read == given
+
+
+def test_names_of_older_stores_are_read_as_they_stand(tmp_path: Path) -> None:
+    """A cell that no sealing made, as in a table written before, is its own text."""
+    with Store(tmp_path) as store:
+        store.append([(cell(0), record(0))])
+    path = tmp_path / "cells.csv"
+    path.write_text(path.read_text().replace('"a, b"', "'a\\q"))
+    [(line, _)] = stored_lines(tmp_path)
+    assert line["instance"] == "'a\\q"
 
 
 def test_half_a_line_is_cut_off_and_written_again(tmp_path: Path) -> None:
