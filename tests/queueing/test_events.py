@@ -80,6 +80,15 @@ def test_switches_by_hand():
     assert large.tolist() == [True, False, True, False, True, False, True]
 
 
+def test_arrivals_need_rates_that_make_sense():
+    """A rate below zero is refused even where the sum is above it; so is nobody who sends."""
+    rng = np.random.default_rng(0)
+    with pytest.raises(UsageError, match="rates are out of range"):
+        poisson_arrivals([2.0, -0.5], 10, rng)
+    with pytest.raises(UsageError, match="No tenant sends"):
+        poisson_arrivals([0.0, 0.0], 10, rng)
+
+
 def test_arrivals_are_poisson_at_their_rates():
     """Counts, gaps and shares of the tenants are those asked for; nobody else sends."""
     times, tenants = poisson_arrivals([1.0, 0.0, 3.0], 200_000, np.random.default_rng(2))

@@ -52,6 +52,20 @@ def test_boundary_values(L: float, U: float, beta: float) -> None:
     assert thresholds.simple_curve(L, U).value(3.0) == math.sqrt(L * U)
 
 
+@pytest.mark.parametrize(("L", "U", "beta"), BOUNDS)
+def test_floor_beyond_the_length(L: float, U: float, beta: float) -> None:
+    """What is left after the length that a job was thought to have is bought at the floor.
+
+    L + beta for every curve: whatever can still come is no dearer to switch to. A floor of
+    L - beta would let such a job wait for costs that never come.
+    """
+    length, past = 7.0, np.array([7.5, 40.0])
+    for name in ("roro", "plus", "robust"):
+        curve = curves(L, U, beta, length)[name]
+        assert [curve.value(w) for w in past] == pytest.approx([L + beta] * 2, rel=1e-12), name
+        assert curve.integral(*past) == pytest.approx((L + beta) * 32.5, rel=1e-12), name
+
+
 def test_identity_behind_alpha() -> None:
     """What waiting at w can cost is alpha times what stopping there admits, for every w.
 
