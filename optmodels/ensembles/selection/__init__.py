@@ -5,9 +5,9 @@ Rooms: `instance` (data) with its `checks`, `failures` (which servers fail toget
 `evaluation` (what members are worth), `audit`, `configurations` (everything that an application may
 deploy), `model` (the mathematics), `pricing` and `votes` (two ways through it), `optimum` (the
 oracle), `weighted` (errors against energy, and the price of robustness), `greedy`, `caruana`,
-`stacking` and `diversity` with the `policies` that use them, `replay` (one application after the
-other), `pool` (instances from arrays of predictions), `limits` (why nobody can serve somebody),
-`synthetic` (where instances come from).
+`stacking` and `diversity` with the `policies` that use them (`undisturbed`: as if nothing failed),
+`replay` (one application after the other), `pool` (instances from arrays of predictions), `limits`
+(why nobody can serve somebody), `synthetic` (where instances come from).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from optmodels.canvas import cost_chart
-from optmodels.ensembles.selection import policies, synthetic
+from optmodels.ensembles.selection import policies, synthetic, undisturbed
 from optmodels.ensembles.selection.audit import audit
 from optmodels.ensembles.selection.charts import accuracy_chart, memory_chart
 from optmodels.ensembles.selection.greedy import matroids
@@ -35,10 +35,10 @@ POLICIES: dict[str, type[Policy]] = {
         policies.MostAccurate,
         policies.Smallest,
         policies.RandomMembers,
-        policies.Caruana,
-        policies.BaggedCaruana,
-        policies.Stacked,
-        policies.NoFailures,
+        undisturbed.Caruana,
+        undisturbed.BaggedCaruana,
+        undisturbed.Stacked,
+        undisturbed.NoFailures,
         policies.Diverse,
         policies.Greedy,
         policies.GreedyPerMegabyte,

@@ -3,8 +3,8 @@
 Rooms: `hardware` (nodes, devices, applications), `instance` (data) with its `checks`, `response`
 (how long requests take, by formula), `audit` (what a placement loses), `judging` (how long they
 take, by simulation), `columns` and `model` (the mathematics), `optimum` (the oracle), `fitting`,
-`policies` and `replay` (one application after the other), `migration` (moving who is late),
-`limits` (why nobody can host somebody), `synthetic` (where instances come from).
+`policies`, `foresight` and `replay` (one application after the other), `migration` (moving who is
+late), `limits` (why nobody can host somebody), `synthetic` (where instances come from).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from optmodels.canvas import cost_chart
-from optmodels.placement.accelerators import policies, synthetic
+from optmodels.placement.accelerators import foresight, policies, synthetic
 from optmodels.placement.accelerators.audit import audit
 from optmodels.placement.accelerators.charts import load_chart
 from optmodels.placement.accelerators.instance import AcceleratorsInstance
@@ -44,9 +44,9 @@ POLICIES: dict[str, type[Policy]] = {
         policies.Heterogeneous,
         policies.RandomDevice,
         policies.Repair,
-        policies.SmallFirst,
-        policies.LargeFirst,
-        policies.TightFirst,
+        foresight.SmallFirst,
+        foresight.LargeFirst,
+        foresight.TightFirst,
     )
 }
 

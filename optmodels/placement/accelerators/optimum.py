@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from optmodels.errors import SolverError, UsageError
-from optmodels.placement.accelerators import policies
+from optmodels.placement.accelerators import foresight, policies
 from optmodels.placement.accelerators.audit import Placement, audit, cost_of, tables_of
 from optmodels.placement.accelerators.columns import MOST_COLUMNS, Columns, columns_of
 from optmodels.placement.accelerators.hardware import Application
@@ -133,8 +133,8 @@ def best_greedy(instance: AcceleratorsInstance) -> Placement:
     kinds = (
         policies.BestFit,
         policies.Repair,
-        policies.SmallFirst,
-        policies.TightFirst,
+        foresight.SmallFirst,
+        foresight.TightFirst,
     )
     placements = []
     for kind in kinds:
