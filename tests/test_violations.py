@@ -85,7 +85,7 @@ def test_numbers_leave_the_column_alone() -> None:
     found = numbers(column)
     assert np.isposinf(column[0])
     assert not np.signbit(found[1])
-    assert numbers(pd.Series([3, -4])).tolist() == [3.0, -4.0]
+    assert numbers(pd.Series([3, -4, 2**60 + 1])).tolist() == [3.0, -4.0, 2.0**60]
     assert numbers(pd.Series([], dtype=float)).shape == (0,)
 
 
