@@ -88,6 +88,11 @@ def test_alike_applications_count_each() -> None:
             ("cpu_cores of a server", "s1, server 1", 3, "at most 2"),
         ),
         (
+            (("a1", "s1", 2, 3),),
+            {"s1": 2},
+            ("cpu_cores of a server", "s1, server 2", 3, "at most 2"),
+        ),
+        (
             (("a1", "s2", 2, 3), ("a2", "s2", 2, 1)),
             {"s1": 1, "s2": 2},
             ("cpu_cores of a server", "s2, server 2", 4, "at most 3"),

@@ -184,6 +184,22 @@ def test_opening_and_power_per_gpu_by_hand() -> None:
     assert cost["grid_usd"] == pytest.approx(3 * 7)
 
 
+def test_only_what_is_used_is_opened() -> None:
+    """Neither GPUs nor a battery: no opening. A battery alone is a use, and is paid for."""
+    inst = fleet(
+        [[4.0, 4.0, 4.0]],
+        demand=3.0,
+        nameplate_kw=[4.0] * 3,
+        opening=[8760.0, 17_520.0, 35_040.0],
+        battery_kwh=[4.0] * 3,
+    )
+    none = np.zeros((1, 3))
+    given = Fleet(np.array([2.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0]))
+    assert given.open.tolist() == [True, False, True]
+    cost = audit(inst, tables_of(inst, given, Dispatch(none, none, none, none))).cost
+    assert cost["opening_usd"] == pytest.approx(1 + 4)
+
+
 def sizes(column: str, row: int, value: object) -> Callable[[Tables], None]:
     """Change a cell of the sizes."""
 

@@ -221,19 +221,24 @@ def test_a_fault_accuses_nobody_else():
 
 @pytest.mark.parametrize(("share", "ok"), [(-0.5, True), (0.5, True), (-2.0, False), (2.0, False)])
 def test_numbers_of_servers_are_kept_to_the_tolerance(share, ok):
-    """Half of the tolerance off 50 servers is rounding, twice of it is no level of the profile."""
-    inst = job([10, 20], profile=[(1, 1.0, 1.0), (50, 40.0, 50.0)], work=40.0, rate_cap=50.0)
-    table = shares([(0, 50 * (1 + share * TOLERANCE), 1.0)])
-    found = audit(inst, {"shares": table})
-    assert found.ok == ok
-    if ok:
-        assert found.cost["energy_kwh"] == 50.0
+    """Half of the tolerance off 50 servers is rounding, twice of it is no level of the profile.
+
+    Above and below, and whether or not larger levels follow.
+    """
+    for larger in ([], [(60, 44.0, 65.0)]):
+        profile = [(1, 1.0, 1.0), (50, 40.0, 50.0), *larger]
+        inst = job([10, 20], profile=profile, work=40.0, rate_cap=50.0)
+        table = shares([(0, 50 * (1 + share * TOLERANCE), 1.0)])
+        found = audit(inst, {"shares": table})
+        assert found.ok == ok
+        if ok:
+            assert found.cost["energy_kwh"] == 50.0
 
 
 def test_a_right_plan_is_clean_in_any_layout():
-    """Rows in any order, more columns, times in another zone, whole numbers, servers off."""
+    """Rows in any order, of nothing, more columns, times in another zone, whole numbers."""
     inst = question()
-    table = plan()["shares"].iloc[::-1].assign(note="x")
+    table = plan([*RIGHT, (1, 2, 0.0)])["shares"].iloc[::-1].assign(note="x")
     table["time"] = table["time"].dt.tz_convert("Asia/Tokyo")
     table["servers"] = table["servers"].astype(int)
     assert audit(inst, {"shares": table}).ok
