@@ -198,7 +198,8 @@ class JointLp(Policy):
     - Assumptions: a series like the one that counts.
     - Proven ratio: none in general; the optimum where the series is the one that counts and there
       are no modules and openings.
-    - Complexity: one linear programme of S T rows, S sites and T slots.
+    - Complexity: in practice some ten passes through the S T numbers of S sites and T slots; with
+      batteries one linear programme of S T rows.
     - Reference: ours.
     """
 
@@ -213,12 +214,17 @@ class JointLp(Policy):
     def decide(self, observation: Observation) -> Fleet:
         """Solve the linear programme, once."""
         from optmodels.rightsizing.sites.model import formulation, model_data
+        from optmodels.rightsizing.sites.partition import partitioned_sizes
         from optmodels.solver import solve_model
 
         told = self._told
-        data = model_data(told, integer=False)
-        solution: Any = solve_model(formulation(), data=data).require()
-        found = fleet_of(told, solution)
+        if told.battery_max_kwh.any():
+            data = model_data(told, integer=False)
+            solution: Any = solve_model(formulation(), data=data).require()
+            found = fleet_of(told, solution)
+        else:
+            gpus = partitioned_sizes(told).gpus
+            found = Fleet(gpus, np.zeros_like(gpus))
         if told.parameters.module_gpus is None:
             return found
         gpus = told.whole_modules(found.gpus)

@@ -230,10 +230,11 @@ def test_reduced_proves_a_bound(seed: int, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_large_instances_are_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a limit on, "auto" reduces where the sites hang together and there is no battery."""
+    """From a limit on, "auto" reduces where there are integers and no battery."""
     monkeypatch.setattr(optimum, "LARGE", 100)
-    inst = small(1, demand=200.0)
-    assert "groups" in solve(inst).provenance.method
+    inst = small(1, demand=200.0, module_gpus=8)
+    assert "means of" in solve(inst).provenance.method
+    assert "means of" not in solve(small(1, demand=200.0)).provenance.method
     assert "one by one" in solve(small(1)).provenance.method
     battery = small(1, slots=20, demand=200.0, battery_kwh=10.0)
     assert "linear" in solve(battery).provenance.method
