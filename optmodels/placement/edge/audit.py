@@ -17,18 +17,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from optmodels.cells import column_cells, read_numbers
 from optmodels.placement.edge.instance import RESOURCES, EdgeInstance, IntArray
 from optmodels.plan import Audit, Cost, Violation
-from optmodels.policy import FloatArray
+from optmodels.violations import audited, lacking, listed, numbers, positions, row_violations
 
 #: Largest tolerated excess over a resource, relative to the free resources of a server.
 TOLERANCE = 1e-6
 PLACEMENT_COLUMNS = ("name", "group", "server", "count")
 POWER_COLUMNS = ("group", "servers")
-_MOST_VIOLATIONS = 1000
+#: Numbers of servers and applications beyond which nobody counts.
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def audit(instance: EdgeInstance, tables: Mapping[str, pd.DataFrame]) -> Audit:
     """
     placement, violations = read_placement(instance, tables)
     violations += _violations(instance, placement)
-    return Audit(cost_of(instance, placement), tuple(violations[:_MOST_VIOLATIONS]))
+    return audited(cost_of(instance, placement), violations)
 
 
 def cost_of(instance: EdgeInstance, placement: Placement) -> Cost:
@@ -150,7 +149,7 @@ def read_placement(
         sound = (name >= 0) & (group >= 0) & (server >= 1) & (count >= 1)
         rows = np.stack([name, group, server - 1, count], axis=1)[sound]
         again = pd.DataFrame(rows[:, :3]).duplicated().to_numpy()
-        violations += _row_violations("one row per name and server", again, again, "once")
+        violations += row_violations("one row per name and server", again, again, "once")
     table, missing = _table(tables, "power", POWER_COLUMNS)
     violations += missing
     if table is not None:
@@ -159,7 +158,7 @@ def read_placement(
         violations += [*wrong, *other]
         sound = (group >= 0) & (number >= 1)
         again = pd.Series(group[sound]).duplicated().to_numpy()
-        violations += _row_violations("one row per group", again, again, "once")
+        violations += row_violations("one row per group", again, again, "once")
         np.add.at(on, group[sound], number[sound])
     return Placement(rows, on), violations
 
@@ -170,16 +169,16 @@ def _violations(instance: EdgeInstance, placement: Placement) -> list[Violation]
     d, g, server, _ = placement.rows.T
     allowed = np.zeros((len(instance.classes), len(instance.groups)), dtype=np.bool_)
     allowed[instance.arcs] = True
-    for i in np.flatnonzero(~allowed[d, g])[:_MOST_VIOLATIONS].tolist():
+    for i in listed(~allowed[d, g]):
         words = f"a server that can run it within {instance.limit_ms[d[i]]:g} ms"
         trip = float(instance.rtt_ms[d[i], g[i]])
         found.append(Violation("round trip and fit", _place(instance, d[i], g[i]), trip, words))
     on, most, running = placement.on, instance.servers, instance.running
     least = np.zeros_like(running) if instance.parameters.switch_off else running
-    for i in np.flatnonzero((on > most) | (on < least))[:_MOST_VIOLATIONS].tolist():
+    for i in listed((on > most) | (on < least)):
         words = f"{least[i]} to {most[i]}"
         found.append(Violation("servers on", instance.groups[i], float(on[i]), words))
-    for i in np.flatnonzero(server >= on[g])[:_MOST_VIOLATIONS].tolist():
+    for i in listed(server >= on[g]):
         words = f"at most {on[g[i]]}, the servers that are on"
         place = _place(instance, d[i], g[i])
         found.append(Violation("number of the server", place, float(server[i] + 1), words))
@@ -187,7 +186,7 @@ def _violations(instance: EdgeInstance, placement: Placement) -> list[Violation]
     total = placement.square(instance).sum(axis=1)
     must = instance.parameters.unplaced_g is None
     wrong = (total > instance.count) | (must & (total < instance.count))
-    for i in np.flatnonzero(wrong)[:_MOST_VIOLATIONS].tolist():
+    for i in listed(wrong):
         words = f"{'' if must else 'at most '}{instance.count[i]}"
         found.append(Violation("applications placed", instance.classes[i], float(total[i]), words))
     budget = instance.parameters.moves_max_gb
@@ -214,7 +213,7 @@ def _overfull(instance: EdgeInstance, placement: Placement) -> list[Violation]:
             float(used[i, k]),
             f"at most {free[i, k]:.9g}",
         )
-        for i, k in np.argwhere(broken)[:_MOST_VIOLATIONS].tolist()
+        for i, k in listed(broken)
     ]
 
 
@@ -227,12 +226,7 @@ def _table(
 ) -> tuple[pd.DataFrame | None, list[Violation]]:
     """A table of a plan; None, with violations, where columns lack or stand more than once."""
     table = tables.get(label)
-    given = [] if table is None else list(table.columns)
-    wrong = [
-        Violation(f"column '{name}' of table '{label}'", "", given.count(name), "there, once")
-        for name in names
-        if given.count(name) != 1
-    ]
+    wrong = lacking(names, table, label)
     return (None if wrong else table), wrong
 
 
@@ -240,30 +234,14 @@ def _labels(
     column: pd.Series[Any], names: tuple[str, ...], limit: str
 ) -> tuple[IntArray, list[Violation]]:
     """Number of each label, -1 where it is none."""
-    codes = pd.Index(names, dtype=object).get_indexer(pd.Index(column.astype(object)))
-    found = codes.astype(np.int64)
+    found = positions(names, column)
     where = np.arange(1.0, len(found) + 1)
-    return found, _row_violations(limit, found < 0, where, "a name of the instance")
+    return found, row_violations(limit, found < 0, where, "a name of the instance")
 
 
 def _wholes(column: pd.Series[Any], limit: str) -> tuple[IntArray, list[Violation]]:
     """Whole numbers from 1; 0 where a cell is none."""
-    if column.dtype.kind in "iuf":
-        values: FloatArray = column.to_numpy(dtype=np.float64).copy()
-        faults: list[int] = []
-    else:
-        values, wrong = read_numbers(column_cells(column), typed=True)
-        faults = list(wrong)
-    values[faults] = np.nan
-    sound = np.isfinite(values) & (values == np.round(values)) & (values >= 1) & (values < 1e12)
-    numbers = np.where(sound, values, 0).astype(np.int64)
-    return numbers, _row_violations(limit, ~sound, values, "a whole number from 1")
-
-
-def _row_violations(
-    limit: str, broken: NDArray[np.bool_], values: NDArray[Any], allowed: str
-) -> list[Violation]:
-    return [
-        Violation(limit, f"row {i + 1}", float(values[i]), allowed)
-        for i in np.flatnonzero(broken)[:_MOST_VIOLATIONS].tolist()
-    ]
+    values = numbers(column)
+    sound = (values == np.round(values)) & (values >= 1) & (values < _LARGEST)
+    whole = np.where(sound, values, 0).astype(np.int64)
+    return whole, row_violations(limit, ~sound, values, "a whole number from 1")

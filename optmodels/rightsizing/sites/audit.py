@@ -12,22 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optmodels.cells import column_cells, read_numbers, read_times
 from optmodels.plan import Audit, Cost, Violation
 from optmodels.policy import FloatArray
 from optmodels.rightsizing.sites.instance import SitesInstance
+from optmodels.violations import audited, lacking, listed, numbers, positions, row_violations, slots
 
 #: Largest tolerated error, relative to the scale of each limit.
 TOLERANCE = 1e-6
 SIZE_COLUMNS = ("site", "gpus", "battery_kwh")
 DISPATCH_COLUMNS = ("time", "site", "gpus", "charge_kw", "discharge_kw", "backup_kw")
-_MOST_VIOLATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def audit(instance: SitesInstance, tables: Mapping[str, pd.DataFrame]) -> Audit:
     dispatch, wrong = read_dispatch(instance, tables)
     violations += wrong + _size_violations(instance, fleet)
     violations += _slot_violations(instance, fleet, dispatch)
-    return Audit(cost_of(instance, fleet, dispatch), tuple(violations[:_MOST_VIOLATIONS]))
+    return audited(cost_of(instance, fleet, dispatch), violations)
 
 
 def cost_of(instance: SitesInstance, fleet: Fleet, dispatch: Dispatch) -> Cost:
@@ -159,22 +157,26 @@ def read_sizes(
     count = len(instance.sites)
     columns = [np.zeros(count), np.zeros(count)]
     table = tables.get("sizes")
-    violations = _lacking(SIZE_COLUMNS, table, "sizes")
+    violations = lacking(SIZE_COLUMNS, table, "sizes")
     if table is None or violations:
         return Fleet(*columns), violations
-    site = _sites(instance, table["site"])
+    site = positions(instance.sites, table["site"])
     names = table["site"].tolist()
+
+    def place(row: int) -> str:
+        return f"row {row + 1} ({names[row]})"
+
     repeated = pd.Series(site).duplicated().to_numpy() & (site >= 0)
     for position, name in enumerate(SIZE_COLUMNS[1:]):
-        values = _numbers(table[name])
-        violations += _row_violations(
-            f"column '{name}' of table 'sizes'", ~np.isfinite(values), values, "a number", names
+        values = numbers(table[name])
+        violations += row_violations(
+            f"column '{name}' of table 'sizes'", ~np.isfinite(values), values, "a number", place
         )
         use = (site >= 0) & np.isfinite(values)
         np.add.at(columns[position], site[use], values[use])
     where = np.arange(1.0, len(table) + 1)
-    violations += _row_violations("site of table 'sizes'", site < 0, where, "a site", names)
-    violations += _row_violations("one row per site", repeated, where, "once", names)
+    violations += row_violations("site of table 'sizes'", site < 0, where, "a site", place)
+    violations += row_violations("one row per site", repeated, where, "once", place)
     return Fleet(*columns), violations
 
 
@@ -185,11 +187,11 @@ def read_dispatch(
     shape = (instance.slots, len(instance.sites))
     columns = [np.zeros(shape) for _ in DISPATCH_COLUMNS[2:]]
     table = tables.get("dispatch")
-    violations = _lacking(DISPATCH_COLUMNS, table, "dispatch")
+    violations = lacking(DISPATCH_COLUMNS, table, "dispatch")
     if table is None or violations:
         return Dispatch(*columns), violations
-    slot = _slots(instance, table["time"])
-    site = _sites(instance, table["site"])
+    slot, _ = slots(instance.times, table["time"])
+    site = positions(instance.sites, table["site"])
     where = np.arange(1.0, len(table) + 1)
     known = (slot >= 0) & (site >= 0)
     code = np.where(known, slot * shape[1] + site, -1 - np.arange(len(table)))
@@ -200,12 +202,12 @@ def read_dispatch(
         ("site of table 'dispatch'", site < 0, "a site"),
         ("one row per slot and site", repeated, "once"),
     ):
-        violations += _row_violations(limit, broken, where, allowed)
+        violations += row_violations(limit, broken, where, allowed)
     for position, name in enumerate(DISPATCH_COLUMNS[2:]):
-        values = _numbers(table[name])
+        values = numbers(table[name])
         wrong = ~np.isfinite(values)
         limit = f"column '{name}' of table 'dispatch'"
-        violations += _row_violations(limit, wrong, values, "a number")
+        violations += row_violations(limit, wrong, values, "a number")
         use = known & ~wrong
         np.add.at(columns[position], (slot[use], site[use]), values[use])
     return Dispatch(*columns), violations
@@ -265,7 +267,7 @@ def _slot_violations(instance: SitesInstance, fleet: Fleet, dispatch: Dispatch) 
         most = np.broadcast_to(np.asarray(high, dtype=np.float64), values.shape)
         slack = TOLERANCE * np.maximum(scale, 1.0)
         broken = ~((values >= low - slack) & (values <= most + slack))
-        for t, s in np.argwhere(broken)[:_MOST_VIOLATIONS].tolist():
+        for t, s in listed(broken):
             place = f"{instance.times[t].isoformat()}, {instance.sites[s]}"
             words = f"{low:.9g} to {most[t, s]:.9g}"
             found.append(Violation(limit, place, float(values[t, s]), words))
@@ -278,7 +280,7 @@ def _slot_violations(instance: SitesInstance, fleet: Fleet, dispatch: Dispatch) 
             float(served[t]),
             f"at most the demand of {instance.demand[t]:.9g}",
         )
-        for t in np.flatnonzero(served > instance.demand + slack)[:_MOST_VIOLATIONS].tolist()
+        for t in listed(served > instance.demand + slack)
     ]
     total = float(instance.demand.sum()) * step
     unmet = total - float(served.sum()) * step
@@ -286,62 +288,3 @@ def _slot_violations(instance: SitesInstance, fleet: Fleet, dispatch: Dispatch) 
         words = f"at most {p.unmet_share_max:.6g} of the demand"
         found.append(Violation("share of the demand left to the grid", "", unmet / total, words))
     return found
-
-
-def _lacking(names: tuple[str, ...], table: pd.DataFrame | None, label: str) -> list[Violation]:
-    """Columns that a table lacks, or has more than once."""
-    given = [] if table is None else list(table.columns)
-    return [
-        Violation(f"column '{name}' of table '{label}'", "", given.count(name), "there, once")
-        for name in names
-        if given.count(name) != 1
-    ]
-
-
-def _row_violations(
-    limit: str,
-    broken: NDArray[np.bool_],
-    values: FloatArray,
-    allowed: str,
-    names: list[Any] | None = None,
-) -> list[Violation]:
-    return [
-        Violation(
-            limit,
-            f"row {i + 1}{'' if names is None else f' ({names[i]})'}",
-            float(values[i]),
-            allowed,
-        )
-        for i in np.flatnonzero(broken)[:_MOST_VIOLATIONS].tolist()
-    ]
-
-
-def _sites(instance: SitesInstance, column: pd.Series[Any]) -> NDArray[np.int64]:
-    """Number of each site, -1 where it is none."""
-    number = {name: s for s, name in enumerate(instance.sites)}
-    codes, names = pd.factorize(column)
-    lookup = np.array([*(number.get(name, -1) for name in names), -1], dtype=np.int64)
-    found: NDArray[np.int64] = lookup[codes]
-    return found
-
-
-def _slots(instance: SitesInstance, column: pd.Series[Any]) -> NDArray[np.int64]:
-    """Slot of each time, -1 where it is none."""
-    stamps, faults = read_times(column_cells(column), typed=True)
-    starts = instance.times.as_unit("ns").asi8
-    given = pd.DatetimeIndex(stamps).as_unit("ns").asi8
-    slot: NDArray[np.int64] = np.minimum(np.searchsorted(starts, given), starts.size - 1)
-    slot[starts[slot] != given] = -1
-    slot[list(faults)] = -1
-    return slot
-
-
-def _numbers(column: pd.Series[Any]) -> FloatArray:
-    """Values of a column; NaN where a cell is no finite number."""
-    if column.dtype.kind in "iuf":
-        values: FloatArray = column.to_numpy(dtype=np.float64).copy()
-        values[~np.isfinite(values)] = np.nan
-        return values
-    values, faults = read_numbers(column_cells(column), typed=True)
-    values[list(faults)] = np.nan
-    return values
