@@ -1,14 +1,16 @@
 """Closing a gap: whole servers first, whole fillings second, everything last.
 
-Three mixed-integer programmes, each over those arcs and fillings alone that a better plan could
-use. That loses nothing: whoever uses another column pays at least its reduced price above the bound
-of the relaxation, and so no less than the best plan at hand.
+Mixed-integer programmes, each over those arcs and fillings alone that a better plan could use. That
+loses nothing: whoever uses another column pays at least its reduced price above the bound of the
+relaxation, and so no less than the best plan at hand.
 
-1. The number of servers of each group is whole, their fillings are not. There are few such numbers,
-   so this is soon solved; and its bound is nearly tight, because what is lost between fractional
-   and whole is mostly the base power of servers that are half used.
+1. The number of servers of each group is whole, and that of like servers of all groups together;
+   their fillings are not, so that the corners of these are enough (`corners`). There are few such
+   numbers, so this is soon solved; and its bound is nearly tight, because what is lost between
+   fractional and whole is mostly the base power of servers that are half used.
 2. The fillings are whole, too, and the numbers of servers are those of the first programme, or a
-   little more, at groups that have any: a plan. It is enough once it is near the bound.
+   little more, at groups that have any: a plan. It is enough once it is near the bound, which those
+   fillings mostly reach that are cheap by the duals; all of them are tried where they do not.
 3. If a gap is left, all numbers are whole and free.
 
 Each is given up after a number of nodes. Where a better plan could use very many columns, the first
@@ -27,9 +29,11 @@ from numpy.typing import NDArray
 from optmodels.placement.edge import prices as priced
 from optmodels.placement.edge.audit import Placement
 from optmodels.placement.edge.columns import Columns, Relaxed, Small, small_programme
-from optmodels.placement.edge.diving import core, expanded
+from optmodels.placement.edge.corners import all_corners
+from optmodels.placement.edge.diving import MORE_FILLINGS, core, expanded
 from optmodels.placement.edge.instance import IntArray
 from optmodels.placement.edge.packing import pack
+from optmodels.placement.edge.prices import dearest
 from optmodels.policy import FloatArray
 from optmodels.solver import Session, Status
 from optmodels.solver.options import Limits as SolverLimits
@@ -42,8 +46,8 @@ NODES = (1000, 200, 100)
 CORE_NODES = (20, 100)
 #: Servers of a group that the second programme may have beyond the first one's.
 MORE_SERVERS = 1
-#: Share of the gap asked for that the first programme may leave open.
-SHARE = 0.3
+#: Share of the gap asked for that the first two programmes may leave open, each by itself.
+SHARE = 0.5
 
 _ROUNDING = 1e-7
 _WHOLE = 1e-6
@@ -84,14 +88,19 @@ def close_gap(
         few = core(columns, relaxed, None)
         ran = limited or few.model.columns <= COLUMNS
         if ran:
-            search.two_steps(few, CORE_NODES)
+            search.two_steps(few, (few,), CORE_NODES)
         if search.done or (not limited and search.placement is not None):
             return Closed(search.placement, search.bound, ran)
-    everything = small_programme(columns.instance, columns.prices, *search.useful, None)
     # Only fillings that are all listed prove anything beyond the relaxation.
     proving = columns.servers.complete
     nodes = (None, None, None) if limited else NODES
-    search.two_steps(everything, nodes[:2], proving=proving)
+    arcs, fillings = search.useful
+    cheap = columns.richer(relaxed, MORE_FILLINGS, dearest(columns.prices))
+    mixed, few, everything = (
+        small_programme(columns.instance, columns.prices, arcs, lists, None, alike=True)
+        for lists in (all_corners(columns.servers), cheap, fillings)
+    )
+    search.two_steps(mixed, (few, everything), nodes[:2], proving=proving)
     if not search.done:
         search.run(everything, everything.columns("filled"), nodes[2], 1.0, proving=proving)
     return Closed(search.placement, search.bound, True)
@@ -135,18 +144,27 @@ class _Search:
         return self.value - self.bound <= slack or time.monotonic() > self.deadline
 
     def two_steps(
-        self, small: Small, nodes: tuple[int | None, ...], *, proving: bool = False
+        self,
+        first: Small,
+        second: tuple[Small, ...],
+        nodes: tuple[int | None, ...],
+        *,
+        proving: bool = False,
     ) -> None:
-        """Whole numbers of servers, and near them whole fillings."""
-        ons, filled = small.columns("on"), small.columns("filled")
-        first = self.run(small, ons, nodes[0], SHARE, proving=proving)
-        if first is None or self.done:
+        """Whole numbers of servers, and near them whole fillings, in one programme or the next."""
+        numbers = np.concatenate([first.columns("on"), first.columns("together")])
+        found = self.run(first, numbers, nodes[0], SHARE, proving=proving)
+        if found is None:
             return
-        number = np.round(first[ons])
-        low, high = small.model.column_lower.copy(), small.model.column_upper.copy()
+        number = np.round(found[first.columns("on")])
         few = np.where(number > 0, number + MORE_SERVERS, 0.0)
-        high[ons] = np.maximum(np.minimum(high[ons], few), low[ons])
-        self.run(small, filled, nodes[1], 1.0, (low, high))
+        for small in second:
+            if self.done:
+                return
+            ons = small.columns("on")
+            low, high = small.model.column_lower.copy(), small.model.column_upper.copy()
+            high[ons] = np.maximum(np.minimum(high[ons], few), low[ons])
+            self.run(small, small.columns("filled"), nodes[1], SHARE, (low, high))
 
     def run(
         self,

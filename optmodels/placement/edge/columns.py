@@ -161,9 +161,16 @@ def small_programme(
     arcs: NDArray[np.bool_],
     fillings: list[IntArray],
     left_price: float | None,
+    *,
+    alike: bool = False,
 ) -> Small:
-    """The formulation for some arcs and fillings, without integrality."""
-    data = model_data(instance, prices, arcs=arcs, fillings=fillings, left_price=left_price)
+    """The formulation for some arcs and fillings, without integrality.
+
+    With `alike`, the numbers of like servers are there, too.
+    """
+    data = model_data(
+        instance, prices, arcs=arcs, fillings=fillings, left_price=left_price, alike=alike
+    )
     if left_price is not None:
         data["most_left"] = instance.count.astype(np.float64)
     compiled = compile_model(formulation(), data)

@@ -19,7 +19,8 @@ ran elsewhere before are moved, at a price and within a budget.
     \text{servers}    && \sum_p \lambda_{gp} &= Y_g, \quad m^0_g \le Y_g \le m_g \\
     \text{moves}      && z^0_{dg} - z_{dg} &\le v_{dg} \\
     \text{budget}     && \sum_{(d,g)} \sigma_d v_{dg} &\le V \\
-                      && \lambda_{gp}, Y_g &\in \mathbb{Z}_+, \quad z, s, v \ge 0
+    \text{likes}      && \sum_{g \in G_c} Y_g &= T_c \\
+                      && \lambda_{gp}, Y_g, T_c &\in \mathbb{Z}_+, \quad z, s, v \ge 0
 
 =======================  ===============  ======================================================
 symbol                   name             meaning, unit
@@ -41,6 +42,8 @@ symbol                   name             meaning, unit
 :math:`Y, \lambda`       ``on``,          servers of a group that are on, and those of them with
                          ``filled``       a filling
 :math:`v`                ``moved``        applications moved away from a group
+:math:`G_c, T_c`         ``alike``,       groups of like servers, and how many of these are on: a
+                         ``together``     stage of the search, no part of the question
 =======================  ===============  ======================================================
 
 **Nothing is lost.** One binary per application and server describes the same placements at the
@@ -50,6 +53,13 @@ rest is a transportation problem, from classes to kinds at groups, so that z is 
 only a budget of moves spoils that, and then z is asked to be whole. Fillings instead of sums of
 resources also make the relaxation tighter: a sum would believe that eight applications of 1.5 fit
 on three servers of 4, and a plan that believes it cannot be carried out.
+
+**Like servers.** Groups of one device at one price of being on are many where sites share a grid.
+The relaxation spreads a fraction of a server over them, and branching on one group only moves it to
+the next. How many are on of all of them is whole as well; branching and cuts on that number go
+where branching on groups does not. It says nothing new, so presolve would put the sum of the groups
+in its place; of one group the fillings are summed up instead, which are not asked to be whole where
+this is used, and the number stays.
 
 The weighing of carbon intensity, energy and latency limit is CarbonEdge's (arXiv:2502.14076); the
 fillings, the aggregation and the proofs are ours, checked numerically in
@@ -89,10 +99,13 @@ def formulation(counted: bool = False) -> pyo.AbstractModel:
     m.contents = pyo.Set(dimen=3, doc="a shelf and a filling that has room for its kind")
     m.placed_arcs = pyo.Set(dimen=2, within=m.arcs, doc="arcs on which applications run already")
     m.budgets = pyo.Set(doc="one member where there is a budget of moves, none otherwise")
+    m.alike = pyo.Set(doc="kinds of like servers whose number is whole by itself, from 1")
     m.groups_of_class = pyo.Set(m.classes, doc="groups where a class may run")
     m.arcs_of_shelf = pyo.Set(m.shelves, dimen=2, doc="arcs that need room on a shelf")
     m.fillings_of_shelf = pyo.Set(m.shelves, dimen=2, doc="fillings with room for its kind")
     m.fillings_of_group = pyo.Set(m.groups, doc="numbers of the fillings of a group")
+    m.groups_of_alike = pyo.Set(m.alike, doc="groups of like servers but one")
+    m.fillings_of_alike = pyo.Set(m.alike, dimen=2, doc="fillings of that one")
 
     m.arc_price = pyo.Param(m.arcs, mutable=True)
     m.base_price = pyo.Param(m.groups, mutable=True)
@@ -103,6 +116,7 @@ def formulation(counted: bool = False) -> pyo.AbstractModel:
     m.servers = pyo.Param(m.groups, mutable=True)
     m.least = pyo.Param(m.groups, mutable=True, doc="servers that stay on")
     m.held = pyo.Param(m.contents)
+    m.most_alike = pyo.Param(m.alike, mutable=True, doc="like servers of all groups")
     m.before = pyo.Param(m.placed_arcs, mutable=True)
     m.state_gb = pyo.Param(m.classes, mutable=True)
     m.budget_gb = pyo.Param(mutable=True)
@@ -123,6 +137,9 @@ def formulation(counted: bool = False) -> pyo.AbstractModel:
         bounds=lambda m, g: (m.least[g], m.servers[g]),
     )
     m.moved = pyo.Var(m.placed_arcs, within=pyo.NonNegativeReals)
+    m.together = pyo.Var(
+        m.alike, within=pyo.NonNegativeIntegers, bounds=lambda m, c: (0, m.most_alike[c])
+    )
 
     @m.Constraint(m.classes, doc="each application is placed or left out")
     def placement(m: Any, d: int) -> Any:
@@ -145,6 +162,12 @@ def formulation(counted: bool = False) -> pyo.AbstractModel:
     def move_budget(m: Any, one: int) -> Any:
         return sum(m.state_gb[d] * m.moved[d, g] for d, g in m.placed_arcs) <= m.budget_gb
 
+    @m.Constraint(m.alike, doc="how many like servers are on, of all groups together")
+    def likes(m: Any, c: int) -> Any:
+        others = sum(m.on[g] for g in m.groups_of_alike[c])
+        one = sum(m.filled[g, p] for g, p in m.fillings_of_alike[c])
+        return others + one == m.together[c]
+
     @m.Objective(sense=pyo.minimize, doc="price of running, of servers on, of moves, of being left")
     def price(m: Any) -> Any:
         work = sum(m.arc_price[d, g] * m.placed[d, g] for d, g in m.arcs)
@@ -162,6 +185,7 @@ def model_data(
     arcs: NDArray[np.bool_] | None = None,
     fillings: list[IntArray] | None = None,
     left_price: float | None = None,
+    alike: bool = False,
 ) -> dict[str, Any]:
     """Data of the formulation by component name.
 
@@ -177,6 +201,8 @@ def model_data(
         Fillings of each group that appear; by default all that are listed.
     left_price
         Price of leaving an application out although all must be placed: a stage of the search.
+    alike
+        Whether the numbers of like servers are variables, too: a stage of the search.
     """
     prices = carbon(instance) if prices is None else prices
     lists = Servers(instance).listed if fillings is None else fillings
@@ -233,6 +259,39 @@ def model_data(
         "before": before[before > 0].astype(np.float64),
         "state_gb": instance.state_gb,
         "budget_gb": 0.0 if budget is None else budget,
+        **_alike(instance, prices, lengths if alike else None),
+    }
+
+
+def _alike(instance: EdgeInstance, prices: Prices, lengths: IntArray | None) -> dict[str, Any]:
+    """Groups of one device at one price of being on, two and more; none without `lengths`.
+
+    Of the group with the fewest fillings these stand for it.
+    """
+    kinds: list[IntArray] = []
+    if lengths is not None:
+        table = np.column_stack([instance.device, prices.base])
+        _, kind = np.unique(table, axis=0, return_inverse=True)
+        order = np.argsort(kind.ravel(), kind="stable")
+        ends = np.cumsum(np.bincount(kind.ravel()))
+        kinds = [members for members in np.split(order, ends[:-1]) if len(members) > 1]
+        kinds = [members[np.argsort(lengths[members], kind="stable")] for members in kinds]
+    count = np.zeros(0, dtype=np.int64) if lengths is None else lengths
+    ones = np.array([members[0] for members in kinds], dtype=np.int64)
+    none = np.zeros(0, dtype=np.int64)
+    others = np.concatenate([none, *(members[1:] for members in kinds)])
+    number = np.concatenate([none, *(np.arange(count[one]) for one in ones)])
+    return {
+        "alike": np.arange(len(kinds)) + 1,
+        "groups_of_alike": (
+            np.cumsum([0, *(len(members) - 1 for members in kinds)]),
+            others + 1,
+        ),
+        "fillings_of_alike": (
+            np.append(0, np.cumsum(count[ones])),
+            (np.repeat(ones, count[ones]) + 1, number + 1),
+        ),
+        "most_alike": np.array([float(instance.servers[m].sum()) for m in kinds]),
     }
 
 
