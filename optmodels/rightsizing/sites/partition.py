@@ -62,7 +62,10 @@ FIRST_SHARES = (0.05, 0.2, 0.35, 0.5, 0.65)
 #: Share of a site below which two sizes are one, and share of the demand below which a slot is
 #: neither short nor served with room to spare.
 _ALIKE = 1e-9
-_TIGHT: Mapping[str, object] = {
+
+#: Of the small programmes: dense and solved in a few steps, presolving them takes longer than that.
+_OPTIONS: Mapping[str, object] = {
+    "presolve": "off",
     "primal_feasibility_tolerance": 1e-9,
     "dual_feasibility_tolerance": 1e-9,
 }
@@ -134,7 +137,7 @@ def partitioned_sizes(
         # Nobody can be served, or nothing is gained by it.
         return Sized(gpus, layers.constant_usd, layers.constant_usd, 0, 0, True)
     search = _Search(layers)
-    solver = _Solver(seed, {**_TIGHT, **given})
+    solver = _Solver(seed, {**_OPTIONS, **given})
     while not search.is_within(GAP):
         left = deadline - time.monotonic()
         if left <= 0 or not search.improve(solver, left):
