@@ -26,8 +26,8 @@ read off its sorted powers, as that of the newsvendor is. What all that costs to
 is a bound proven by weak duality in numpy, however inexact the prices. The sizes that the prices
 ask for are added to those chosen, and groups that the sizes of the small programme serve in part
 are split in two by it. When neither happens bound and cost are the same. There are as many sizes as
-powers, and as many groups as slots, so this ends; in practice after some ten rounds with a few dozen
-groups.
+powers, and as many groups as slots, so this ends; in practice after some ten rounds with a
+few dozen groups.
 
 Adding sizes by prices is the column generation of Dantzig and Wolfe (1960). Rows that are sums over
 a partition which is refined until the sum loses nothing are those of Song and Luedtke, "An adaptive
