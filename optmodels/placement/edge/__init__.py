@@ -2,10 +2,10 @@
 
 Rooms: `instance` (data) with its `checks`, `model` (the mathematics), `prices` (what a placement is
 charged for), `fillings` (what a server can hold), `audit` (what a plan costs), `optimum` (the
-oracle) with `columns`, `restart` and `diving` (its relaxation and whole servers) and `packing`
-(application by application), `greedy` and `policies` with `replay` (who decides, batch by batch),
-`weighted` (trade-offs), `limits` (why there is no place), `synthetic`, `from_maps` and `catalogue`
-(where instances come from).
+oracle) with `columns`, `restart` and `diving` (its relaxation and whole servers), `closing` and
+`corners` (what closes a gap) and `packing` (application by application), `greedy` and `policies`
+with `replay` (who decides, batch by batch), `weighted` (trade-offs), `limits` (why there is no
+place), `synthetic`, `from_maps` and `catalogue` (where instances come from).
 """
 
 from __future__ import annotations
