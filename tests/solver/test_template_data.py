@@ -8,6 +8,7 @@ import pyomo.environ as pyo
 import pytest
 
 from optmodels.errors import InputError, UsageError
+from optmodels.solver import compile_model
 from optmodels.solver.template import Formulation, NotTraceableError, instance_of
 from tests.solver.comparing import assert_same
 from tests.solver.test_template_update import assert_identical
@@ -223,3 +224,19 @@ def test_a_rule_of_values_is_no_obstacle_where_values_are_given():
     m.checked = pyo.Param(validate=lambda m, value: value > 5)
     with pytest.raises(NotTraceableError, match="validation"):
         Formulation(m).compile({"S": ["u", "v"], "ruled": [3.0, 4.0], "checked": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [({"filter": lambda m, s: s != "v"}, "filter"), ({"validate": lambda m, s: True}, "valid")],
+)
+def test_sets_that_look_at_their_members_go_the_other_way(words, reason):
+    """A filter sees the data, given or not: compiling them as they are would keep what it drops."""
+    m = pyo.AbstractModel()
+    m.first, m.S = pyo.Set(), pyo.Set(**words)
+    m.x = pyo.Var(m.S, bounds=(0, 1))
+    m.o = pyo.Objective(rule=lambda m: sum(m.x[s] for s in m.S), sense=pyo.maximize)
+    data = {"first": [1], "S": ["u", "v", "w"]}
+    with pytest.raises(NotTraceableError, match=reason):
+        Formulation(m).compile(data)
+    assert compile_model(m, data).columns == (2 if "filter" in words else 3)

@@ -9,6 +9,7 @@ import pytest
 from optmodels import errors
 from optmodels.solver.session import Session
 from optmodels.solver.template import Formulation, Program
+from optmodels.solver.template.assembly import Assembly, RowBlock
 from tests.solver import random_models
 
 ARRAYS = (
@@ -48,6 +49,31 @@ def test_update_equals_fresh_compile(block: int) -> None:
             for name in ARRAYS:
                 old, new = getattr(before, name), getattr(after, name)
                 assert (old is new) == np.array_equal(old, new), f"{name} is copied or stale"
+
+
+def test_rows_put_again_keep_their_pattern() -> None:
+    """New coefficients in the same places share the pattern; other places, or rows, have their own.
+
+    Sharing is what makes a rolling horizon cheap; sharing wrongly would put coefficients elsewhere.
+    """
+
+    def rows(values: list[float], columns: list[int], counts: object = 2) -> RowBlock:
+        return RowBlock(
+            len(values) // 2, counts, np.array(columns, dtype=np.int32), np.array(values)
+        )
+
+    matrix = Assembly(3)
+    matrix.put("a", rows([1.0, 2.0, 3.0, 4.0], [0, 1, 1, 2]))
+    starts, indices, _ = matrix.matrix()
+    for values in ([5.0, 6.0, 7.0, 8.0], [1.0, 1.0, 2.0, 2.0]):
+        matrix.put("a", rows(values, [0, 1, 1, 2]))
+        again = matrix.matrix()
+        assert again[0] is starts and again[1] is indices
+        assert again[2].tolist() == [values[0], values[1], values[2], values[3]]
+    matrix.put("a", rows([5.0, 6.0, 7.0, 8.0], [0, 1, 0, 2]))
+    assert matrix.matrix()[1].tolist() == [0, 1, 0, 1]
+    matrix.put("a", rows([5.0, 6.0, 7.0, 8.0], [0, 1, 0, 2], np.array([1, 3])))
+    assert matrix.matrix()[1].tolist() == [0, 1, 1, 1]
 
 
 def window() -> tuple[Formulation, dict]:

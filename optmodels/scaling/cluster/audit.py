@@ -195,11 +195,11 @@ def outcome(instance: ClusterInstance, schedule: Schedule) -> Outcome:
     start = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(start, rows.job[running], rows.slot[running])
     start[start == np.iinfo(np.int64).max] = -1
-    last = np.full(count, -1, dtype=np.int64)
+    last = np.zeros(count, dtype=np.int64)
     np.maximum.at(last, rows.job[running], rows.slot[running])
     at_end = rows.slot == last[rows.job]
     end_share = np.bincount(rows.job[at_end], weights=rows.share[at_end], minlength=count)
-    finish = np.where(last >= 0, last + end_share, 0.0)
+    finish = last + end_share
     delay = finish - jobs.arrival - jobs.length
     late = np.maximum(finish - instance.due, 0.0)
     late[late <= TOLERANCE] = 0.0

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optmodels.ensembles.failover.audit import audit
+from optmodels.ensembles.failover.audit import audit, room_left
 from optmodels.ensembles.failover.instance import FailoverInstance
+from optmodels.ensembles.failover.plan_tables import read_warm
 from tests.ensembles.failover.instances import build, golden
 
 Tables = dict[str, pd.DataFrame]
@@ -177,11 +178,17 @@ def test_site_rule_latency_and_compute() -> None:
     trips = {(a, k): 150.0 if (a, k) == ("A", 2) else 1.0 for a in "ABC" for k in range(3)}
     far = build(applications, free, sites=sites, network=trips)
     assert "latency" in str(audit(far, tables([("A", "A10", "s2")], [])).violations)
+    loaded = tables([], [("s0", "A", "s2", "A10", "A10", 1, 0)])
+    assert "latency" in str(audit(far, loaded).violations)
     # 10 MB need 10 GFLOP/s, of which s2 has 15 beside its own primary.
     both = tables([("A", "A10", "s2"), ("B", "B10", "s2")], [])
     busy = build(applications, free, sites=sites, gflop=1.0, compute=16.0)
     assert "compute of warm" in str(audit(busy, both).violations)
     assert audit(busy.replace(multiplexed_compute=True), both).ok
+    # Where B stays up its warm backup takes no compute, of which 15 are left to the last.
+    shared = busy.replace(multiplexed_compute=True)
+    warm, _ = read_warm(shared, both)
+    assert room_left(shared, warm, shared.failures[0])[1].tolist() == [0.0, 6.0, 5.0]
     # When the whole site fails both are needed at once.
     site = busy.replace(multiplexed_compute=True, scope="sites")
     assert "compute in a failure" in str(audit(site, both).violations)

@@ -166,6 +166,15 @@ def test_violations_say_which_row() -> None:
         tables[table].loc[row, column] = value
         first = audit(inst, tables).violations[0]
         assert (first.limit, first.where, first.value) == expected
+    tables = plan_tables(inst)
+    cards = tables["cards"]
+    tables["cards"] = pd.concat([cards, cards.iloc[:1]], ignore_index=True)
+    (twice,) = audit(inst, tables).violations
+    assert (twice.where, twice.value, twice.allowed) == (
+        f"row {len(cards) + 1} of 'cards'",
+        len(cards) + 1,
+        "each once",
+    )
     name = inst.services[0].name
     for row, words, allowed in ((0, "tcp", "none"), (2, "none", "tcp, rdma, gpudirect")):
         tables = plan_tables(inst)

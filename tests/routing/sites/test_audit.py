@@ -102,6 +102,13 @@ def test_late_requests_are_lost() -> None:
     assert facts["attainment"] == pytest.approx(0.25)
 
 
+def test_the_time_of_few_requests() -> None:
+    """Half a request per second takes 2 s: a mean is one however few it is over."""
+    inst = routing([[9.0]], [[[0.5]]], [(0, 1, 2.0, 1.0, 2.0)], gpus=4)
+    plan = Dispatch(np.array([[1]]), np.array([[1]]), np.array([[[0.5]]]))
+    assert audited(inst, plan).cost["mean_e2e_s"] == pytest.approx(2.0)
+
+
 def test_nothing_asked_and_nothing_blowing() -> None:
     """Without arrivals nobody is served late, without wind none is spilled: 0 of 0 is defined."""
     rows = [(0, 1, 1.0, 1.0, 1.0)]

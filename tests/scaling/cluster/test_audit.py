@@ -171,6 +171,13 @@ FAULTS: dict[str, tuple[tuple[tuple[object, ...], ...], str]] = {
 }
 
 
+@pytest.mark.parametrize(("missing", "ok"), [(2e-7, True), (6e-7, False)])
+def test_work_is_kept_to_the_tolerance(missing: float, ok: bool) -> None:
+    """The tolerance is relative to 3.5 units of work: 2e-7 are rounding, 6e-7 are not done."""
+    rows = (*GOOD[:2], (0, 3, 2, GOOD[2][3] - missing / 1.5), *GOOD[3:])
+    assert audit(two_jobs(), plan(*rows)).ok == ok
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_is_found(name: str) -> None:
     """A sound plan with one fault planted is not sound, and the limit it breaks is named."""
