@@ -67,7 +67,7 @@ class Size:
 
 
 FULL = Size(jobs=430, others=6, tiny=2000, searches=1500, days=20, shares=SHARES, workers=WORKERS)
-QUICK = Size(jobs=16, others=1, tiny=150, searches=120, days=2, shares=(0.0, 1.0), workers=1)
+QUICK = Size(jobs=16, others=1, tiny=150, searches=120, days=1, shares=(0.0, 1.0), workers=1)
 
 
 class Nothing(Policy):
