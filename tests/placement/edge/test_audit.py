@@ -76,6 +76,8 @@ def test_alike_applications_count_each() -> None:
     for name in ("applications_g", "rtt_ms"):
         assert two[name] == pytest.approx(2 * one[name])
     assert (one["moved_gb"], two["moved_gb"]) == (2, 0)
+    # A third one where two ran moves nobody, and nobody back.
+    assert audit(two_hours(), plan((("a1", "s1", 1, 3),), {"s1": 1})).cost["moved_gb"] == 0
     assert (one["unplaced"], two["unplaced"]) == (4, 3)
 
 

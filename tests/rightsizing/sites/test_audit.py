@@ -171,17 +171,19 @@ def test_tolerance_is_relative_to_the_scale(
 
 
 def test_opening_and_power_per_gpu_by_hand() -> None:
-    """2 kW per GPU, an opening of 17,520 USD a year: 2 USD an hour."""
-    inst = fleet([[4.0], [4.0]], demand=3.0, opening=17_520.0, slot_minutes=60, gpu_kw=2.0)
+    """2 kW and 3 USD an hour per GPU, an opening of 17,520 USD a year: 2 USD an hour."""
+    prices = {"gpu_kw": 2.0, "gpu_opex_usd_per_hour": 2.0}
+    inst = fleet([[4.0], [4.0]], demand=3.0, opening=17_520.0, slot_minutes=60, **prices)
     flows = np.array([[2.0], [1.0]])
     none = np.zeros_like(flows)
     tables = tables_of(inst, Fleet(np.array([2.0]), np.zeros(1)), Dispatch(flows, none, none, none))
     cost = audit(inst, tables).cost
     assert cost["opening_usd"] == pytest.approx(4)
+    assert cost["installed_usd"] == pytest.approx(2 * 2 * 3)
     assert cost["wind_usd"] == pytest.approx(3 * 2)
     assert cost["wind_kwh"] == pytest.approx(6)
-    # A GPU-hour on the grid: K = 1 and 2 kWh at 3 USD.
-    assert cost["grid_usd"] == pytest.approx(3 * 7)
+    # A GPU-hour on the grid: K = 3 and 2 kWh at 3 USD.
+    assert cost["grid_usd"] == pytest.approx(3 * 9)
 
 
 def test_only_what_is_used_is_opened() -> None:
@@ -319,12 +321,40 @@ def test_no_wind_flows_backwards() -> None:
 
 
 def test_serving_more_than_the_demand() -> None:
-    """GPUs that serve nobody are not useful."""
+    """GPUs that serve nobody are not useful; as many as the demand are."""
     inst = fleet([[10.0]], demand=4.0)
-    run = np.array([[5.0]])
-    none = np.zeros_like(run)
-    tables = tables_of(inst, Fleet(np.array([5.0]), np.zeros(1)), Dispatch(run, none, none, none))
-    assert [v.limit for v in audit(inst, tables).violations] == ["GPUs serving demand"]
+    for gpus, expected in ((4.0, []), (5.0, ["GPUs serving demand"])):
+        run = np.array([[gpus]])
+        none = np.zeros_like(run)
+        tables = tables_of(inst, Fleet(run[0], np.zeros(1)), Dispatch(run, none, none, none))
+        assert [v.limit for v in audit(inst, tables).violations] == expected
+
+
+@pytest.mark.parametrize(("share", "ok"), [(0.5, True), (2.0, False)])
+def test_scales_of_gpus_and_of_batteries(share: float, ok: bool) -> None:
+    """A site of 12 kW and 3 kW a GPU holds four; a battery's is the energy that went through it.
+
+    Half an hour at 16 kW takes 8 kWh out of a battery of 2 kWh. Scales in the wrong unit (36 GPUs,
+    32 kWh) would pardon what is no rounding.
+    """
+    over = share * TOLERANCE
+    inst = fleet([[12.0]] * 2, demand=9.0, gpu_kw=3.0)
+    none = np.zeros((2, 1))
+    run = np.array([[2.0], [2.0 + over * 4]])
+    given = tables_of(inst, Fleet(np.array([2.0]), np.zeros(1)), Dispatch(run, none, none, none))
+    assert audit(inst, given).ok == ok
+    battery = {"battery_kwh": 2.0, "battery_efficiency": 1.0, "battery_hours": 0.25}
+    hourly = fleet([[8.0]] * 8, demand=9.0, **battery)
+    tables = hourly.tables
+    tables["power"]["time"] = START + (tables["power"]["time"] - START) / 2
+    inst = SitesInstance({**hourly.parameters.model_dump(), "slot_minutes": 30}, tables)
+    charge, discharge = np.zeros((8, 1)), np.zeros((8, 1))
+    charge[::2], discharge[1::2] = 4.0, 4.0
+    # 8 kWh in all, and a little more in the end than was stored.
+    discharge[-1] += over * 8 * 2
+    flows = Dispatch(discharge.copy(), charge, discharge, np.zeros((8, 1)))
+    given = tables_of(inst, Fleet(np.array([5.0]), np.array([2.0])), flows)
+    assert audit(inst, given).ok == ok, audit(inst, given)
 
 
 def test_no_tables_at_all() -> None:
