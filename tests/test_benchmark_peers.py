@@ -34,7 +34,7 @@ def rows() -> list[dict[str, Any]]:
     found += works.policies(4, 2, 24, 1, 0)
     found += works.oracles(120, 4, 1, 0)
     found += works.simulations(150, 48, 1, 0)
-    found += works.placements(12, 120, 20.0, 0)
+    found += works.placements(12, 120, 20.0, (0, 1))
     found += [
         works.row("memory", "routing", peer, peer == works.OURS, megabytes=size)
         for peer, size in ((works.RAW, 50.0), (works.OURS, 60.0))
