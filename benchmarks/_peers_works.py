@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -60,6 +61,7 @@ HAND, ROLLED = "by hand, warm", "ours"
 PERSISTENT, REBUILT = "Pyomo persistent", "linopy, rebuilt"
 NUMERIC, CLOSED, BATCH = "quadrature and minimiser", "closed form", "closed form, all at once"
 WARM_LP, STRING = "HiGHS LP per length, warm", "one taut string"
+WHOLE_LP, PARTS = "HiGHS on the whole programme", "partition of the slots"
 PLAIN, REPLAY, AUDITED = "plain Python", "replay", "replay, tables and audit"
 MILP, COLUMNS = "HiGHS on the aggregated programme", "ours"
 GAP = 0.005
@@ -272,6 +274,27 @@ def oracles(slots: int, count: int, repeats: int, seed: int) -> list[Row]:
             repeats=repeats,
         )
         for peer, way in ways.items()
+    ]
+
+
+def sizes(hours: int, sites: int, repeats: int, seed: int) -> list[Row]:
+    """The cheapest fleet for sites that share one demand, audit included."""
+    instance = om.generate(
+        "rightsizing.sites", seed=seed, hours=hours, sites=sites, demand_gpus=250.0 * sites
+    )
+    return [
+        row(
+            "sizes of sites",
+            f"{hours:,} hours, {sites} sites",
+            peer,
+            peer == PARTS,
+            seconds=median_seconds(partial(om.solve, instance, method=method), repeats),
+            amount=1,
+            unit="fleets/s",
+            objective=om.solve(instance, method=method).objective,
+            repeats=repeats,
+        )
+        for peer, method in ((WHOLE_LP, "lp"), (PARTS, "partition"))
     ]
 
 

@@ -48,6 +48,7 @@ class Size:
     jobs: tuple[int, int]
     slots: int
     lengths: int
+    fleets: tuple[tuple[int, int], ...]
     cluster: int
     networks: tuple[tuple[int, int, float, int], ...]
     times: int
@@ -65,6 +66,7 @@ FULL = Size(
     jobs=(2000, 40),
     slots=8760,
     lengths=48,
+    fleets=((5376, 4), (21_504, 4), (168, 64), (168, 256)),
     cluster=100_000,
     networks=((60, 1500, 60.0, 4), (100, 2500, 90.0, 1), (200, 5000, 60.0, 1)),
     times=5,
@@ -81,6 +83,7 @@ QUICK = Size(
     jobs=(500, 10),
     slots=2000,
     lengths=12,
+    fleets=((5376, 4), (168, 64)),
     cluster=20_000,
     networks=((200, 5000, 5.0, 1),),
     times=3,
@@ -96,7 +99,7 @@ def measure(options: Options) -> Report:
 def rows_of(size: Size, options: Options) -> list[Row]:
     """All works, one after the other."""
     seed, rows = options.seed, []
-    progress = Progress("works", len(size.shapes) + 4 + len(size.networks))
+    progress = Progress("works", len(size.shapes) + 5 + len(size.networks))
     for shape in size.shapes:
         rows += works.building(shape, NONZEROS, size.paths, *size.repeats, seed)
         progress.advance()
@@ -107,6 +110,9 @@ def rows_of(size: Size, options: Options) -> list[Row]:
     rows += works.policies(*size.jobs, 48, size.times, seed)
     progress.advance()
     rows += works.oracles(size.slots, size.lengths, size.times, seed)
+    progress.advance()
+    for hours, sites in size.fleets:
+        rows += works.sizes(hours, sites, 3, seed)
     progress.advance()
     rows += works.simulations(size.cluster, 168, size.times, seed)
     progress.advance()
@@ -199,6 +205,7 @@ def checks_of(frame: pd.DataFrame) -> list[Check]:
         ("rolling horizon", works.REBUILT, "linopy, rebuilt / ours", 15.0),
         ("online policy", works.NUMERIC, "quadrature and minimiser / closed form", 20.0),
         ("oracle", works.WARM_LP, "HiGHS LP per length, warm / one taut string", 8.0),
+        ("sizes of sites", works.WHOLE_LP, "whole programme / partition, least", 2.0),
         ("cluster simulation", works.PLAIN, "plain Python / replay, least", 1.0),
     ):
         found = ratio(work, peer)

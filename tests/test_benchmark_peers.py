@@ -33,6 +33,7 @@ def rows() -> list[dict[str, Any]]:
         found += [works.follow((name, 2, 0)) for name in (works.HAND, works.ROLLED)]
     found += works.policies(4, 2, 24, 1, 0)
     found += works.oracles(120, 4, 1, 0)
+    found += works.sizes(100, 3, 1, 0)
     found += works.simulations(150, 48, 1, 0)
     found += works.placements(12, 120, 20.0, (0, 1))
     found += [
@@ -51,11 +52,11 @@ def test_all_peers_find_the_same(rows: list[dict[str, Any]]) -> None:
     """Objectives and decisions agree in every work, at any size; all works are judged."""
     found = checks(rows)
     same = [c for name, c in found.items() if "difference" in name or "bound above" in name]
-    assert len(same) == 7
+    assert len(same) == 8
     assert all(check.ok for check in same), [str(check) for check in same]
     works_judged = {name.split(":")[0].split(",")[0].split(" routing")[0] for name in found}
     assert {"building", "memory", "rolling horizon", "online policy", "oracle"} <= works_judged
-    assert {"cluster simulation", "placement"} <= works_judged
+    assert {"sizes of sites", "cluster simulation", "placement"} <= works_judged
 
 
 @pytest.mark.parametrize(
