@@ -291,8 +291,8 @@ SUBJECTS: tuple[Subject, ...] = (
         (64, 256, 1024, 4096),
         lambda n: {"hours": n, "work": n / 8},
         _job,
-        # In every slot it plans all slots that are left.
-        squares=frozenset({"receding-horizon"}),
+        # In every slot they plan all slots that are left.
+        squares=frozenset({"receding-horizon", "lowest-slots"}),
     ),
     Subject(
         "scaling.cluster",

@@ -33,8 +33,9 @@ SQUARE = 2.3
 """The same for policies that by definition hold everything against everything."""
 FITTED = 3
 """Sizes to which an exponent is fitted, the largest ones."""
-TOLD_S, TOLD_MB = 0.02, 8.0
-"""What takes less than this at the largest size has no growth that matters, and is noise."""
+TOLD_S, TOLD_MB = 0.02, 16.0
+"""What takes less than this at the largest size has no growth that matters, and is noise: some
+megabytes are found among what the process has."""
 
 
 def cells_of(subjects: Sequence[Subject], seed: int, *, quick: bool) -> list[Cell]:
