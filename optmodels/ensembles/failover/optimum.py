@@ -38,11 +38,16 @@ from optmodels.ensembles.failover.model import (
     size_of,
     warm_gain_s,
 )
-from optmodels.ensembles.failover.policies import KINDS, FailLiteGreedy, FailoverPolicy
+from optmodels.ensembles.failover.policies import (
+    KINDS,
+    FailLite,
+    FailLiteGreedy,
+    FailoverPolicy,
+)
 from optmodels.ensembles.failover.recovering import Choice, Room, choose, plain, progressive
 from optmodels.ensembles.failover.relaxation import lower_bound
 from optmodels.ensembles.failover.replay import plan_of, room_of
-from optmodels.errors import SolverError, UsageError
+from optmodels.errors import NoSolutionError, SolverError, UsageError
 from optmodels.plan import Plan, Provenance
 from optmodels.solver import with_nodes
 
@@ -59,6 +64,8 @@ _ROUNDING = 1e-7
 #: A binary above this is one.
 _TAKEN = 0.5
 _MS = 1e-3
+#: Time that a solver has where none is left [s]: to find that, and to say what it knows.
+_MOMENT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -146,14 +153,13 @@ def search(
 ) -> tuple[Decisions, float]:
     """Decisions of little lost service and price of warm memory, and a bound for all."""
     end = None if time_limit_s is None else time.perf_counter() + time_limit_s
-    best = best_rule(instance, warm_price)
-    bound = lower_bound(instance, warm_price=warm_price, time_limit_s=time_limit_s)
+    best = best_rule(instance, warm_price, end)
+    bound = lower_bound(instance, warm_price=warm_price, time_limit_s=_left(end))
     small = method == "milp" or (method == "auto" and size_of(instance) <= LARGEST_MILP)
     gap = best.priced(instance, warm_price) - bound
     if small and gap > mip_gap * abs(best.lost_s):
-        left = None if end is None else max(end - time.perf_counter(), 0.1)
         ending = with_nodes(options, AUTO_NODES) if method == "auto" else options
-        found, proven = _by_milp(instance, best, warm_price, left, mip_gap, seed, ending)
+        found, proven = _by_milp(instance, best, warm_price, _left(end), mip_gap, seed, ending)
         bound = max(bound, proven)
         if found.priced(instance, warm_price) < best.priced(instance, warm_price):
             best = found
@@ -167,20 +173,53 @@ def search(
 
 
 # -------------------------------------------------------------------------------------- rules
-def best_rule(instance: FailoverInstance, warm_price: float = 0.0) -> Decisions:
-    """The best of all rules, each failure recovered in the best way that is known."""
+def best_rule(
+    instance: FailoverInstance, warm_price: float = 0.0, end: float | None = None
+) -> Decisions:
+    """The best of all rules, each failure recovered in the best way that is known.
+
+    Parameters
+    ----------
+    instance
+        The question.
+    warm_price
+        Price of warm memory [s/MB].
+    end
+        When to be done, by ``time.perf_counter``: rules with a solver come last then, and share
+        what is left with the bound after them.
+    """
     own = float(instance.parameters.headroom)
     rules: list[FailoverPolicy] = [kind() for kind in KINDS]
     rules += [FailLiteGreedy(headroom=share) for share in HEADROOMS if share != own]
+    if end is not None:
+        rules.sort(key=lambda rule: rule.solves)
+    waiting = sum(rule.solves for rule in rules)
     tried: list[Decisions] = []
     seen: set[bytes] = set()
     for rule in rules:
-        warm = rule.place(instance)
+        left = np.inf if end is None else end - time.perf_counter()
+        if tried and left <= 0:
+            break
+        if end is not None and isinstance(rule, FailLite) and rule.solves:
+            rule.time_limit_s = left / (waiting + 1)
+            waiting -= 1
+        try:
+            warm = rule.place(instance)
+        except NoSolutionError:
+            if end is None:
+                raise
+            # Its time was too short; what comes before takes none.
+            continue
         key = warm.candidate.tobytes() + warm.server.tobytes()
         if key not in seen:
             seen.add(key)
             tried.append(completed(instance, warm, f"best recoveries beside '{rule.name}'"))
     return min(tried, key=lambda one: one.priced(instance, warm_price))
+
+
+def _left(end: float | None) -> float | None:
+    """Seconds until then, a moment at least; None without an end."""
+    return None if end is None else max(end - time.perf_counter(), _MOMENT_S)
 
 
 def completed(

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -52,7 +53,15 @@ POLICY_GAP, POLICY_NODES = 1e-3, 100
 
 
 class FailoverPolicy(Policy):
-    """Warm backups once, then a recovery for each failure; subclasses say which."""
+    """Warm backups once, then a recovery for each failure; subclasses say which.
+
+    Attributes
+    ----------
+    solves
+        Whether the warm backups come from a solver, which may take long.
+    """
+
+    solves: ClassVar[bool] = False
 
     def reset(self, header: FailoverHeader) -> None:
         """Take down what is told."""
@@ -88,12 +97,18 @@ def full_size(told: FailoverInstance, applications: IntArray) -> Warm:
     return warm
 
 
-def best_backups(told: FailoverInstance, headroom: float | None, mode: str = "weighted") -> Warm:
+def best_backups(
+    told: FailoverInstance,
+    headroom: float | None,
+    mode: str = "weighted",
+    time_limit_s: float | None = None,
+) -> Warm:
     """Warm backups as FailLite places them: by the formulation, within the limits above."""
     return place_backups(
         told,
         mode=mode,
         headroom=headroom,
+        time_limit_s=time_limit_s,
         mip_gap=POLICY_GAP,
         options={"mip_max_nodes": POLICY_NODES},
     ).warm
@@ -220,6 +235,9 @@ class FailLite(SmallColdProgressive):
     ----------
     headroom
         Share of the free capacity left to cold backups, 0 to 1; by default the instance's.
+    time_limit_s
+        Limit on the solver's time for the warm backups [s]; by default none, so that they are the
+        same on every machine.
 
     Notes
     -----
@@ -235,12 +253,14 @@ class FailLite(SmallColdProgressive):
     summary = "best small warm backups for critical applications; others are loaded, small first"
     mode: ClassVar[str] = "weighted"
 
-    def __init__(self, headroom: float | None = None) -> None:
-        self.headroom = headroom
+    solves = True
+
+    def __init__(self, headroom: float | None = None, time_limit_s: float | None = None) -> None:
+        self.headroom, self.time_limit_s = headroom, time_limit_s
 
     def place(self, told: FailoverInstance) -> Warm:
         """The best backups that leave the headroom free."""
-        return best_backups(told, self.headroom, self.mode)
+        return best_backups(told, self.headroom, self.mode, self.time_limit_s)
 
 
 class FailLiteNoProgress(FailLite):
@@ -296,6 +316,7 @@ class FailLiteGreedy(FailLite):
 
     name = "faillite-greedy"
     summary = "as faillite, but warm backups are placed greedily"
+    solves = False
 
     def place(self, told: FailoverInstance) -> Warm:
         """The smallest of each, then upgrades by accuracy per megabyte."""
@@ -319,7 +340,8 @@ class FailLiteTuned(FailLite):
 
     def place(self, told: FailoverInstance) -> Warm:
         """The best backups beside the headroom that is best for greedy ones; or these."""
-        return tuned(told, best_backups, self.recover).warm
+        place = partial(best_backups, time_limit_s=self.time_limit_s)
+        return tuned(told, place, self.recover).warm
 
 
 KINDS: tuple[type[FailoverPolicy], ...] = (

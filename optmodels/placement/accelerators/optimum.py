@@ -48,16 +48,26 @@ CUT_NODES = 500
 
 #: Difference between two sums of values that rounding, or the tolerance of the solver, explains.
 _ROUNDING = 1e-6
+#: Time that a solver has where none is left [s]: to find that, and to say what it knows.
+_MOMENT_S = 0.1
 
 
 @dataclass(frozen=True)
 class _Limits:
-    """Limits of the solver."""
+    """Limits of all searches together; `end` by ``time.perf_counter``, `share` of what is left."""
 
-    time_limit_s: float | None
+    end: float | None
     mip_gap: float
     seed: int
     options: Mapping[str, object] | None
+    share: float = 1.0
+
+    @property
+    def seconds(self) -> float | None:
+        """Time that the next search may take [s], a moment at least."""
+        if self.end is None:
+            return None
+        return self.share * max(self.end - time.perf_counter(), _MOMENT_S)
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,8 @@ def solve(
         What the solver claims is not what its placement costs, or a greedy policy is better.
     """
     started = time.perf_counter()
-    limits = _Limits(time_limit_s, mip_gap, seed, options)
+    end = None if time_limit_s is None else started + time_limit_s
+    limits = _Limits(end, mip_gap, seed, options)
     found = _search(instance, method, limits, most_columns)
     greedy = best_greedy(instance)
     ours = None if found.placement is None else cost_of(instance, found.placement).total
@@ -167,11 +178,9 @@ def _search(
         return _by_columns(instance, columns, limits)
     if method == "auto" and rows.exact:
         return _by_rows(instance, rows.data, limits)
-    if limits.time_limit_s is None:
+    if limits.end is None:
         limits = replace(limits, options=with_nodes(limits.options, CUT_NODES))
-    else:
-        limits = replace(limits, time_limit_s=limits.time_limit_s / 2)
-    relaxed = _by_rows(instance, rows.data, limits)
+    relaxed = _by_rows(instance, rows.data, replace(limits, share=0.5))
     listed = _by_columns(instance, columns, limits)
     words = f"{len(columns.counts)} of the sets that nodes can host; bound without loading (HiGHS)"
     return _Found(listed.placement, relaxed.bound, words)
@@ -247,7 +256,7 @@ def _solution(formulation: Any, data: dict[str, Any], limits: _Limits) -> Any:
     found = solve_model(
         formulation,
         data=data,
-        time_limit_s=limits.time_limit_s,
+        time_limit_s=limits.seconds,
         mip_gap=limits.mip_gap,
         seed=limits.seed,
         options=limits.options,

@@ -199,7 +199,7 @@ def outcome(instance: ClusterInstance, schedule: Schedule) -> Outcome:
     np.maximum.at(last, rows.job[running], rows.slot[running])
     at_end = rows.slot == last[rows.job]
     end_share = np.bincount(rows.job[at_end], weights=rows.share[at_end], minlength=count)
-    finish = last + end_share
+    finish: FloatArray = (last + end_share).astype(np.float64)
     delay = finish - jobs.arrival - jobs.length
     late = np.maximum(finish - instance.due, 0.0)
     late[late <= TOLERANCE] = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import optmodels as om
 from optmodels.comparison import run
-from optmodels.ensembles.failover import POLICIES, optimum, synthetic
+from optmodels.ensembles.failover import POLICIES, optimum, policies, synthetic
 from optmodels.ensembles.failover.actions import NONE, Recovery, Warm
 from optmodels.ensembles.failover.audit import outcome, recovery_violations, warm_violations
 from optmodels.ensembles.failover.instance import FailoverInstance
@@ -21,7 +22,7 @@ from optmodels.ensembles.failover.model import size_of
 from optmodels.ensembles.failover.relaxation import lower_bound
 from optmodels.ensembles.failover.replay import room_of
 from optmodels.ensembles.failover.weighted import weighted
-from optmodels.errors import SolverError, UsageError
+from optmodels.errors import NoSolutionError, SolverError, UsageError
 from tests.ensembles.failover.instances import build
 from tests.ensembles.failover.test_warm_backups import small_instances
 
@@ -225,3 +226,26 @@ def test_decisions_are_kept_apart_from_their_price() -> None:
     dear = replace(best, lost_s=1.0).priced(instance, 2.0)
     placed = best.warm.candidate[best.warm.placed]
     assert dear == pytest.approx(1.0 + 2.0 * instance.candidates.memory_mb[placed].sum())
+
+
+def test_a_time_limit_is_for_all_rules_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules with a solver come last, get shares of what is left, and are left out at the end.
+
+    Four rules solve a programme each; with a limit of their own each, ten seconds were a minute.
+    """
+    limits: list[float | None] = []
+
+    def place(instance: FailoverInstance, **words: Any) -> Any:
+        limits.append(words["time_limit_s"])
+        raise NoSolutionError("Nothing was found in time.")
+
+    monkeypatch.setattr(policies, "place_backups", place)
+    instance = synthetic.generate(1, servers=4, sites=4, applications=8)
+    end = time.perf_counter() + 1e3
+    best = optimum.best_rule(instance, end=end)
+    assert best.lost_s <= optimum.best_rule(instance, end=time.perf_counter()).lost_s
+    # The second time all was over before it began: one rule is enough then.
+    assert len(limits) == 4
+    assert [round(1e3 / (limit or 1)) for limit in limits] == [5, 4, 3, 2]
+    with pytest.raises(NoSolutionError):
+        optimum.best_rule(instance)
