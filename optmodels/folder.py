@@ -205,7 +205,7 @@ def write_folder(
     if table_format not in FORMATS:
         raise UsageError.unknown("table format", table_format, FORMATS)
     folder = Path(folder)
-    _check_target(folder, overwrite)
+    check_target(folder, overwrite)
     with staged_folder(folder) as staging:
         _write_content(staging, folder.name, block, description, tables, table_format)
 
@@ -408,8 +408,21 @@ def _cells(column: Any) -> list[Any]:
     return found
 
 
-def _check_target(folder: Path, overwrite: bool) -> None:
-    """Refuse a target where something else would be lost."""
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder to be written where something else would be lost.
+
+    Parameters
+    ----------
+    folder
+        Where an instance is to be saved.
+    overwrite
+        Whether an instance folder that exists may be replaced.
+
+    Raises
+    ------
+    UsageError
+        The folder exists and may not be replaced, or its path is not usable.
+    """
     try:
         if not folder.exists() and not folder.is_symlink():
             return

@@ -18,7 +18,8 @@ def adversary(
         str, typer.Option(help="ratio, excess (over what is proven), or one of the problem's own.")
     ] = "ratio",
     evaluations: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Instances to try at most.")
+        int,
+        typer.Option(min=1, metavar="N", help="Instances to try at most, simplifications apart."),
     ] = 2000,
     seconds: Annotated[
         float | None, typer.Option(metavar="S", help="Wall time after which to stop [s].")
@@ -36,8 +37,12 @@ def adversary(
     """Search for the instance on which a policy does worst, and make it simple."""
     limit = finite(seconds, "--seconds", low=0.0, strict=True)
     options = pairs(option or [], "--option")
+    from optmodels.folder import check_target
     from optmodels.studies import adversary as attack
 
+    if out is not None:
+        # Not after a search of minutes, which would be lost.
+        check_target(out, overwrite=False)
     worst = attack(
         problem,
         policy,

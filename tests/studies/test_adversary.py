@@ -13,6 +13,7 @@ import optmodels as om
 from optmodels import registry
 from optmodels.errors import UsageError
 from optmodels.scaling.job.staircase import Staircase, StaircaseSpace, published_excess
+from tests import cli_runner
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -120,3 +121,31 @@ def test_wrong_usage(arguments: tuple[str, str], options: dict[str, object], wor
     """Each gives one sentence that says what is allowed."""
     with pytest.raises(UsageError, match=words):
         om.adversary(*arguments, **options)  # type: ignore[arg-type]
+
+
+def test_the_command_line_searches_tells_and_saves(tmp_path: Path) -> None:
+    """The value that is printed is that of the folder that is saved; the same seed, the same."""
+    words = ("adversary", "scaling.job", "run-now", "--evaluations", 25, "--seed", 3)
+    text = cli_runner.run(*words, "--option", "work=2", "--out", tmp_path / "worst")
+    assert text.code == 0, text.err
+    assert "worst of" in text.out and f"saved in {tmp_path / 'worst'}" in text.out
+    found = cli_runner.run(*words, "--option", "work=2", "--json").json
+    kept = om.load(tmp_path / "worst")
+    assert (found["problem"], found["policy"], found["measure"]) == (*words[1:3], "ratio")
+    assert found["fingerprint"] == kept.fingerprint
+    assert found["value"] == pytest.approx(found["total"] / found["optimum"])
+    # What makes the instance simple is not counted against the limit.
+    assert found["evaluations"] >= 25
+    comparison = om.compare(kept, ["run-now"])
+    assert comparison.frame["ratio"].iloc[-1] == pytest.approx(found["value"])
+
+
+def test_a_folder_that_is_taken_is_refused_before_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a search of minutes found would be lost otherwise; so are options that mean nothing."""
+    monkeypatch.setattr("optmodels.studies.adversary", lambda *words, **more: pytest.fail("begun"))
+    words = ("adversary", "scaling.job", "run-now")
+    cli_runner.refused(cli_runner.run(*words, "--out", tmp_path), "exists", "another name")
+    cli_runner.refused(cli_runner.run(*words, "--seconds", "0"), "--seconds")
+    cli_runner.refused(cli_runner.run(*words, "--option", "work"), "--option")
