@@ -71,7 +71,7 @@ class Subject:
     axis
         What grows.
     sizes
-        Four sizes, each four times the one before; quick runs do those in the middle.
+        Four sizes, each four times the one before; quick runs do the two smallest.
     arguments
         Arguments of the problem's generator for a size.
     compiled
@@ -274,6 +274,11 @@ def _services(n: int) -> dict[str, object]:
     return {"services": n, "gpu_hosts": max(4, n), "cpu_hosts": max(2, n // 2), "choices": 4}
 
 
+def _roomy_services(n: int) -> dict[str, object]:
+    # All services together have a plan only where they do not all meet at two gateways.
+    return {**_services(n), "gateways": max(2, n // 2), "clients": max(3, n // 2)}
+
+
 def _arcs(instance: Any) -> int:
     return len(instance.arcs[0])
 
@@ -351,7 +356,7 @@ SUBJECTS: tuple[Subject, ...] = (
         # Where no member gains by itself it tries all pairs.
         squares=frozenset({"look-ahead"}),
     ),
-    Subject("ensembles.selection", "applications", (1, 4, 16, 64), lambda n: {"apps": n}),
+    Subject("ensembles.selection", "applications", (3, 12, 48, 192), lambda n: {"apps": n}),
     Subject(
         "ensembles.failover",
         "applications",
@@ -367,7 +372,7 @@ SUBJECTS: tuple[Subject, ...] = (
         lambda n: {"jobs": n, "hours": 72},
         hard=True,
     ),
-    Subject("routing.pipeline", "services, oracle", (2, 8, 32, 128), _services, hard=True),
+    Subject("routing.pipeline", "services, oracle", (2, 8, 32, 128), _roomy_services, hard=True),
     Subject("placement.edge", "sites, oracle", (12, 48, 192, 384), _edge_sites, hard=True),
     Subject(
         "placement.accelerators",

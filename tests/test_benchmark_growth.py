@@ -121,8 +121,8 @@ def test_a_cell_measures_everything(name: str, size: int) -> None:
     assert solved["gap"] <= subjects.HARD_GAP
 
 
-def test_quick_runs_do_the_sizes_in_the_middle() -> None:
-    """Those in the middle of all subjects are there, and all in a full run, largest first."""
+def test_quick_runs_do_the_two_smallest_sizes() -> None:
+    """The two smallest of all subjects are there, and all in a full run, largest first."""
     full = growth.cells_of(subjects.SUBJECTS, 0, quick=False)
     quick = growth.cells_of(subjects.SUBJECTS, 0, quick=True)
     assert len(full) == 4 * len(subjects.SUBJECTS)
