@@ -41,6 +41,7 @@ __all__ = [
     "compile_model",
     "explain_model",
     "export_model",
+    "seconds_left",
     "shifted_start",
     "solve_model",
     "with_nodes",
@@ -62,6 +63,7 @@ _ROOMS = {
     "export_model": "export",
     "shifted_start": "live",
     "solve_model": "front",
+    "seconds_left": "options",
     "with_nodes": "options",
 }
 

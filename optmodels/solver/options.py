@@ -11,6 +11,7 @@ import functools
 import math
 import re
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -120,6 +121,26 @@ def check_options(options: Mapping[str, object] | None) -> dict[str, object]:
             raise UsageError(f"HiGHS option '{name}' is {shorten(value)}; allowed: {spec.allowed}.")
         checked[name] = value
     return checked
+
+
+#: Time that a solver has where none is left [s]: to find that, and to say what it knows.
+_MOMENT_S = 0.1
+
+
+def seconds_left(end: float | None) -> float | None:
+    """Time that is left for the next of several searches that share a limit.
+
+    Parameters
+    ----------
+    end
+        When to be done, by ``time.perf_counter``; None without a limit.
+
+    Returns
+    -------
+    float | None
+        Seconds until then, a moment at least; None without a limit.
+    """
+    return None if end is None else max(end - time.perf_counter(), _MOMENT_S)
 
 
 def with_nodes(options: Mapping[str, object] | None, nodes: int) -> dict[str, object]:

@@ -49,7 +49,7 @@ from optmodels.ensembles.failover.relaxation import lower_bound
 from optmodels.ensembles.failover.replay import plan_of, room_of
 from optmodels.errors import NoSolutionError, SolverError, UsageError
 from optmodels.plan import Plan, Provenance
-from optmodels.solver import with_nodes
+from optmodels.solver import seconds_left, with_nodes
 
 IntArray = NDArray[np.int64]
 
@@ -64,8 +64,6 @@ _ROUNDING = 1e-7
 #: A binary above this is one.
 _TAKEN = 0.5
 _MS = 1e-3
-#: Time that a solver has where none is left [s]: to find that, and to say what it knows.
-_MOMENT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -154,12 +152,14 @@ def search(
     """Decisions of little lost service and price of warm memory, and a bound for all."""
     end = None if time_limit_s is None else time.perf_counter() + time_limit_s
     best = best_rule(instance, warm_price, end)
-    bound = lower_bound(instance, warm_price=warm_price, time_limit_s=_left(end))
+    bound = lower_bound(instance, warm_price=warm_price, time_limit_s=seconds_left(end))
     small = method == "milp" or (method == "auto" and size_of(instance) <= LARGEST_MILP)
     gap = best.priced(instance, warm_price) - bound
     if small and gap > mip_gap * abs(best.lost_s):
         ending = with_nodes(options, AUTO_NODES) if method == "auto" else options
-        found, proven = _by_milp(instance, best, warm_price, _left(end), mip_gap, seed, ending)
+        found, proven = _by_milp(
+            instance, best, warm_price, seconds_left(end), mip_gap, seed, ending
+        )
         bound = max(bound, proven)
         if found.priced(instance, warm_price) < best.priced(instance, warm_price):
             best = found
@@ -215,11 +215,6 @@ def best_rule(
             seen.add(key)
             tried.append(completed(instance, warm, f"best recoveries beside '{rule.name}'"))
     return min(tried, key=lambda one: one.priced(instance, warm_price))
-
-
-def _left(end: float | None) -> float | None:
-    """Seconds until then, a moment at least; None without an end."""
-    return None if end is None else max(end - time.perf_counter(), _MOMENT_S)
 
 
 def completed(

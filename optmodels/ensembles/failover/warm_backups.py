@@ -283,17 +283,16 @@ class _Search:
         self, known: Warm, *, count_only: bool = False, least: int = 0
     ) -> tuple[Warm, float, str]:
         from optmodels.ensembles.failover.warm_model import formulation, model_data
-        from optmodels.solver import check_not_worse, solve_model
+        from optmodels.solver import check_not_worse, seconds_left, solve_model
 
         instance = self._instance
-        left = None if self._end is None else max(self._end - time.perf_counter(), 0.1)
         data = model_data(
             instance, self._groups, self._headroom, count_only=count_only, least=least
         )
         solution: Any = solve_model(
             formulation(),
             data=data,
-            time_limit_s=left,
+            time_limit_s=seconds_left(self._end),
             # To count is to find a whole number.
             mip_gap=0.5 / max(len(instance.applications), 1) if count_only else self._mip_gap,
             seed=self._seed,

@@ -37,7 +37,7 @@ from optmodels.placement.accelerators.replay import ALL_APPLICATIONS, Accelerato
 from optmodels.placement.accelerators.response import IntArray
 from optmodels.plan import Plan, Provenance
 from optmodels.policy import replay
-from optmodels.solver import with_nodes
+from optmodels.solver import seconds_left, with_nodes
 
 METHODS = ("auto", "rows", "columns")
 
@@ -48,8 +48,6 @@ CUT_NODES = 500
 
 #: Difference between two sums of values that rounding, or the tolerance of the solver, explains.
 _ROUNDING = 1e-6
-#: Time that a solver has where none is left [s]: to find that, and to say what it knows.
-_MOMENT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,8 @@ class _Limits:
     @property
     def seconds(self) -> float | None:
         """Time that the next search may take [s], a moment at least."""
-        if self.end is None:
-            return None
-        return self.share * max(self.end - time.perf_counter(), _MOMENT_S)
+        left = seconds_left(self.end)
+        return None if left is None else self.share * left
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,21 @@ def test_a_cut_list_keeps_its_promises() -> None:
     assert solve(plain, most_columns=20).objective == solve(plain).objective
 
 
+def test_a_time_limit_is_for_both_searches_of_a_cut_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows get half of it and the sets what is left, not the whole of it each."""
+    limits: list[float] = []
+
+    def watched(*words: object, **more: object) -> object:
+        limits.append(float(str(more["time_limit_s"])))
+        return solve_model(*words, **more)  # type: ignore[arg-type]
+
+    inst = drawn(5, apps=10, nodes=("tpu", "tpu"), whole_values=True)
+    monkeypatch.setattr("optmodels.solver.solve_model", watched)
+    solve(inst, most_columns=20, time_limit_s=1000.0)
+    assert len(limits) == 2
+    assert 450 < limits[0] <= 500 < limits[1] <= 1000
+
+
 def test_forms_of_ibis_are_not_pruned_like_ours() -> None:
     """Under these two forms a wait may fall when somebody joins: all three, and both, are hosted.
 
